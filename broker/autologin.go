@@ -1,0 +1,181 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// MaxAttempts is how often a cPanel server asks for one click.
+const MaxAttempts = 3
+
+// AutologinRequest is what a cPanel server posts when an account's user clicks
+// a link.
+type AutologinRequest struct {
+	Link       Link
+	Token      LinkToken
+	Subscriber string
+	// Attempt is 1 to MaxAttempts, or 0 when the server does not say.
+	Attempt int
+	From    Origin
+}
+
+// Answer is either a redirect or, when RedirectURL is empty, the wish to be
+// asked again.
+type Answer struct {
+	// RedirectURL carries a one-time token.
+	RedirectURL Secret
+	// RetryAfter is in whole seconds, 1 to 5.
+	RetryAfter time.Duration
+	// Attempt is the number of the attempt that this answers.
+	Attempt int
+}
+
+// Autologin answers a click: it checks the link token and hands out a one-time
+// URL. While the store is away the first two attempts of a click are asked to
+// come again and the third is ReasonUnavailable. Other errors are *Error with
+// ReasonInvalidRequest, ReasonAccessDenied or ReasonSignOnDisabled.
+func (b *Broker) Autologin(ctx context.Context, r AutologinRequest) (Answer, error) {
+	if err := r.validate(); err != nil {
+		return Answer{}, err
+	}
+	answer, err := b.issue(ctx, r)
+	if ReasonOf(err) != ReasonUnavailable {
+		b.attempts.forget(r.Link)
+		return answer, err
+	}
+	attempt := b.attempts.next(r.Link, r.Attempt)
+	b.record(ctx, Event{Kind: EventNotNow, From: r.From, Link: r.Link, Subscriber: r.Subscriber, Attempt: attempt, Err: err})
+	if attempt >= MaxAttempts {
+		return Answer{}, err
+	}
+	return Answer{RetryAfter: retryAfter(attempt), Attempt: attempt}, nil
+}
+
+// retryAfter makes the three attempts span four seconds, longer than a Sentinel
+// failover takes.
+func retryAfter(attempt int) time.Duration {
+	if attempt == 1 {
+		return time.Second
+	}
+	return 3 * time.Second
+}
+
+func (r AutologinRequest) validate() error {
+	if err := r.Link.Validate(); err != nil {
+		return err
+	}
+	if err := checkText("token", r.Token.Reveal(), MaxToken); err != nil {
+		return err
+	}
+	if err := ValidateSubscriber(r.Subscriber); err != nil {
+		return err
+	}
+	if r.Attempt < 0 || r.Attempt > MaxAttempts {
+		return Invalid("attempt", "must be 1, 2 or 3")
+	}
+	return nil
+}
+
+// issue does the same work for every link token, known or not: what stands
+// between a caller and a sign-on beside its token is judged after the store
+// has checked the token.
+func (b *Broker) issue(ctx context.Context, r AutologinRequest) (Answer, error) {
+	now := b.cfg.Now()
+	destination, listed := b.cfg.Catalogue().Lookup(r.Link.App)
+	enabled := listed && destination.Enabled
+	source := b.sourceCause(r.Link.Server, r.From.Address)
+
+	token, err := NewOneTimeToken(b.cfg.Random, r.Link.Account)
+	if err != nil {
+		return Answer{}, err
+	}
+	in := Issue{
+		Link: r.Link, LinkToken: r.Token.Digest(), Subscriber: r.Subscriber,
+		NotBefore: b.oldestLinkToken(now),
+		CheckOnly: !enabled || source != "",
+		Token:     token, TTL: b.cfg.OneTimeTokenTTL,
+		Grant: Grant{Token: token.Digest(), Link: r.Link, Subscriber: r.Subscriber, IssuedAt: now},
+	}
+	if enabled {
+		in.Redeemer = destination.Portal.redeemer()
+	}
+	issued, err := storeCall(ctx, b, func(ctx context.Context) (Issued, error) { return b.cfg.SignOns.Issue(ctx, in) })
+	if err == nil && source != "" {
+		err = &DeniedError{Cause: source}
+	}
+	if denied, ok := errors.AsType[*DeniedError](err); ok {
+		if source == CauseServer {
+			denied = &DeniedError{Cause: source} // no link can be known of such a server
+		}
+		b.record(ctx, Event{Kind: EventDenied, From: r.From, Link: r.Link, Subscriber: r.Subscriber, Cause: denied.Cause})
+		return Answer{}, &Error{Reason: ReasonAccessDenied, Err: err}
+	}
+	if err != nil {
+		return Answer{}, err
+	}
+	event := Event{From: r.From, Link: r.Link, Subscriber: r.Subscriber}
+	if b.aged(issued.Created, now) {
+		event.Kind = EventAged
+		b.record(ctx, event)
+	}
+	if !enabled {
+		event.Kind = EventDisabled
+		b.record(ctx, event)
+		return Answer{}, &Error{Reason: ReasonSignOnDisabled}
+	}
+	event.Kind, event.Portal, event.Token = EventIssued, destination.Portal.ID, in.Grant.Token.String()
+	b.record(ctx, event)
+	redirect, err := b.oneTimeURL(destination, token)
+	return Answer{RedirectURL: redirect}, err
+}
+
+// sourceCause says why a server may not post from an address, or nothing.
+func (b *Broker) sourceCause(server string, from netip.Addr) Cause {
+	s, known := b.cfg.Servers[server]
+	if !known {
+		return CauseServer
+	}
+	contains := func(p netip.Prefix) bool { return p.Contains(from.Unmap()) }
+	if len(s.SourceIPs) > 0 && !slices.ContainsFunc(s.SourceIPs, contains) {
+		return CauseSource
+	}
+	return ""
+}
+
+func (b *Broker) aged(created, now time.Time) bool {
+	return b.cfg.LinkTokenMaxAge > 0 && now.Sub(created) > b.cfg.LinkTokenMaxAge
+}
+
+func (b *Broker) oldestLinkToken(now time.Time) time.Time {
+	if b.cfg.LinkTokenMaxAge <= 0 {
+		return time.Time{}
+	}
+	return now.Add(-2 * b.cfg.LinkTokenMaxAge)
+}
+
+// oneTimeURL is ours, or for the exchange the portal's own.
+func (b *Broker) oneTimeURL(d *Destination, t OneTimeToken) (Secret, error) {
+	if d.Portal.Handoff != HandoffExchange {
+		return NewSecret(b.cfg.PublicURL + "/login?one_time_token=" + t.Reveal()), nil
+	}
+	u, err := url.Parse(d.Portal.LoginURL)
+	if err != nil {
+		return Secret{}, fmt.Errorf("portal %s: login_url: %w", d.Portal.ID, err)
+	}
+	query := u.Query()
+	query.Set("one_time_token", t.Reveal())
+	u.RawQuery = query.Encode()
+	return NewSecret(u.String()), nil
+}
+
+// AutologinURL is the autologin_token_url that is written into a link. Its query
+// names the link, for servers whose post does not.
+func AutologinURL(publicURL string, l Link) string {
+	return publicURL + "/autologin?server=" + url.QueryEscape(l.Server) +
+		"&user=" + url.QueryEscape(l.User) + "&app=" + url.QueryEscape(l.App)
+}

@@ -1,0 +1,191 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"time"
+)
+
+// Server is one cPanel & WHM host that may post for its accounts.
+type Server struct {
+	// SourceIPs says from where; empty means from anywhere with a valid token.
+	SourceIPs []netip.Prefix
+}
+
+// Config is what a Broker needs. Every field without "optional" must be set.
+type Config struct {
+	// PublicURL is where browsers and servers find us, without a slash at its
+	// end. It is the `iss` of assertions.
+	PublicURL string
+	// OneTimeTokenTTL is how long a one-time URL works.
+	OneTimeTokenTTL time.Duration
+	// LinkTokenMaxAge is the age at which a link token is due to be replaced. It
+	// is accepted for as long again, then refused. 0 = never.
+	LinkTokenMaxAge time.Duration
+	// StoreTimeout bounds every call of the store.
+	StoreTimeout time.Duration
+	// Servers are those that may post, by id.
+	Servers map[string]Server
+	// Catalogue returns the current revision, Keys the current signing keys.
+	// Both are called for each request and must not block.
+	Catalogue func() *Catalogue
+	Keys      func() *KeyRing
+
+	SignOns SignOns
+	Audit   Audit
+	Now     func() time.Time
+	// Random is the source of tokens: crypto/rand.Reader.
+	Random io.Reader
+}
+
+// Broker signs people on. It is safe for concurrent use.
+type Broker struct {
+	cfg      Config
+	attempts *attempts
+}
+
+// New returns a Broker.
+func New(cfg Config) *Broker {
+	return &Broker{cfg: cfg, attempts: newAttempts(cfg.Now)}
+}
+
+// KeySet returns the public keys as a JWK Set.
+func (b *Broker) KeySet() []byte { return b.cfg.Keys().KeySet() }
+
+// WaysOn returns the portals' own login pages.
+func (b *Broker) WaysOn() []string { return b.cfg.Catalogue().WaysOn() }
+
+// SignOns keeps accounts with their links, and one-time tokens. Implementations
+// do not repeat a call on their own unless its effect is the same: Issue writes
+// the same record again, Redeem knows its claimant. Both return within the
+// context's deadline, and an error of any other kind than those named means
+// that nothing is known about the effect.
+type SignOns interface {
+	// Issue checks the link token and the subscriber and keeps the one-time
+	// token, in one atomic step and one round trip. It returns a *DeniedError
+	// when the check fails, after the same work as when it does not; nothing is
+	// written then.
+	Issue(ctx context.Context, in Issue) (Issued, error)
+	// Redeem takes a one-time token in one atomic step and one round trip: of
+	// any number of calls over any number of processes, those of exactly one
+	// claimant are Granted or Repeated. A token lives and dies with the primary
+	// that issued it: a copy that outlived its process or its rule is Expired.
+	Redeem(ctx context.Context, in Redeem) (Redemption, error)
+}
+
+// Issue is the input of SignOns.Issue.
+type Issue struct {
+	Link       Link
+	LinkToken  Digest
+	Subscriber string
+	// NotBefore refuses link tokens that were made earlier; zero accepts all.
+	NotBefore time.Time
+	// CheckOnly does everything but keep the one-time token.
+	CheckOnly bool
+	// Token was made for the account of Link.
+	Token OneTimeToken
+	TTL   time.Duration
+	// Redeemer must be the same at redemption; to all others the token does
+	// not exist.
+	Redeemer string
+	Grant    Grant
+}
+
+// Issued is what SignOns.Issue knows of the link token that it accepted.
+type Issued struct {
+	// Created is when the link token was made, to the second.
+	Created time.Time
+}
+
+// DeniedError is why SignOns.Issue refused. The cause is for the audit alone.
+type DeniedError struct{ Cause Cause }
+
+func (e *DeniedError) Error() string { return "denied: " + string(e.Cause) }
+
+// Cause tells an operator what stands behind ReasonAccessDenied.
+type Cause string
+
+// The causes.
+const (
+	CauseNoLink     Cause = "no such link"
+	CauseToken      Cause = "wrong link token"
+	CauseSubscriber Cause = "wrong subscriber"
+	CauseAged       Cause = "link token past twice its maximum age"
+	CauseServer     Cause = "server not in the configuration"
+	CauseSource     Cause = "source address not allowed for the server"
+)
+
+// Grant is what a one-time token is worth.
+type Grant struct {
+	// Token is the digest of the one-time token itself: a grant that comes back
+	// for another token is refused.
+	Token      Digest
+	Link       Link
+	Subscriber string
+	// IssuedAt is when the server asked for it, to the second.
+	IssuedAt time.Time
+}
+
+// Redeem is the input of SignOns.Redeem.
+type Redeem struct {
+	Token    OneTimeToken
+	Redeemer string
+	// Claim names the claimant, ProxyClaim (may be zero) the request itself when
+	// a trusted proxy named it. Whoever brings either again is the same claimant.
+	Claim      Claim
+	ProxyClaim Claim
+	// At is now, and becomes Redemption.RedeemedAt when the token is granted.
+	At time.Time
+}
+
+// Outcome says what became of a redemption.
+type Outcome uint8
+
+// The outcomes. Only Granted and Repeated let somebody in.
+const (
+	// Unknown: there is no such token for this redeemer.
+	Unknown Outcome = iota
+	// Granted: this call took the token.
+	Granted
+	// Repeated: an earlier call of the same claimant took it.
+	Repeated
+	// Used: another claimant took it.
+	Used
+	// Expired: it is past its lifetime or was issued by another primary.
+	Expired
+)
+
+// Redemption is what SignOns.Redeem found.
+type Redemption struct {
+	Outcome Outcome
+	// Grant is set unless the outcome is Unknown.
+	Grant Grant
+	// ClaimedBy is the Claim.ID that took the token, when somebody did.
+	ClaimedBy string
+	// RedeemedAt is when it was taken, to the second; zero when it was not.
+	RedeemedAt time.Time
+}
+
+// Origin says where a request came from, for limits and for the audit.
+type Origin struct {
+	RequestID string
+	// Address is the client's, after trusted proxies were taken off.
+	Address netip.Addr
+}
+
+// storeCall bounds one call of the store and turns what it cannot answer into
+// ReasonUnavailable.
+func storeCall[T any](ctx context.Context, b *Broker, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.StoreTimeout)
+	defer cancel()
+	result, err := call(ctx)
+	if err == nil {
+		return result, nil
+	}
+	if _, denied := errors.AsType[*DeniedError](err); denied {
+		return result, err
+	}
+	return result, &Error{Reason: ReasonUnavailable, Err: err}
+}

@@ -1,0 +1,32 @@
+-- Checks a link token and keeps a one-time token: one atomic step.
+--
+-- KEYS  1 account   2 one-time token (same slot)
+-- ARGV  1 app   2 digest of the link token   3 subscriber
+--       4 link tokens made before this are refused (unix seconds)
+--       5 how long to keep the record in ms (0 = only check)
+--       6 redeemer   7 grant
+-- Returns {"ok", created} or {cause}.
+local stored = redis.call('HMGET', KEYS[1], '/subscriber', ARGV[1])
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+if not run or not history then
+  return redis.error_reply('LATCHKEY this Redis does not tell its run_id and master_replid (INFO)')
+end
+
+local link = stored[2]
+if not link then return {'no_link'} end
+if string.sub(link, 1, 32) ~= ARGV[2] then return {'token'} end
+if stored[1] ~= ARGV[3] then return {'subscriber'} end
+local a, b, c, d = string.byte(link, 33, 36)
+if not d then
+  return redis.error_reply('LATCHKEY a link record is damaged')
+end
+local created = ((a * 256 + b) * 256 + c) * 256 + d
+if created < tonumber(ARGV[4]) then return {'aged'} end
+
+-- NX: the same call sent twice does not forget a redemption in between.
+local keep = tonumber(ARGV[5])
+if keep > 0 then
+  redis.call('SET', KEYS[2], run .. history .. '|' .. ARGV[6] .. '||' .. ARGV[7], 'NX', 'PX', keep)
+end
+return {'ok', string.format('%.0f', created)}

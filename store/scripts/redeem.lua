@@ -1,0 +1,39 @@
+-- Redeems a one-time token: one atomic step.
+--
+-- KEYS  1 one-time token
+-- ARGV  1 redeemer   2 claim   3 claim of the trusted proxy, or ""
+--       4 now (unix seconds)   5 how long records stay after the lifetime in ms
+-- Returns {outcome, grant, claim that took it, when (unix seconds)}; the last two
+-- are empty when nobody has.
+if ARGV[2] == '' then return redis.error_reply('LATCHKEY a redemption needs a claim') end
+local record = redis.call('GET', KEYS[1])
+if not record then return {'unknown'} end
+local bound, redeemer, taken, grant = string.match(record, '^(%w+)|([^|]*)|([^|]*)|(.*)$')
+if not bound then
+  return redis.error_reply('LATCHKEY a one-time token record is damaged')
+end
+-- What belongs to another redeemer does not exist, and is not consumed.
+if redeemer ~= ARGV[1] then return {'unknown'} end
+
+local claim, proxy, at = string.match(taken, '^(%w+),(%w*),(%-?%d+)$')
+if taken ~= '' and not claim then
+  return redis.error_reply('LATCHKEY a one-time token record is damaged')
+end
+local same = claim and (claim == ARGV[2] or (proxy ~= '' and proxy == ARGV[3]))
+if claim and not same then return {'used', grant, claim, at} end
+
+-- Only the process that issued the token honours it, and only while it was
+-- primary without a break: see package store.
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+if not run or not history then
+  return redis.error_reply('LATCHKEY this Redis does not tell its run_id and master_replid (INFO)')
+end
+if bound ~= run .. history or redis.call('PTTL', KEYS[1]) <= tonumber(ARGV[5]) then
+  return {'expired', grant, claim or '', at or ''}
+end
+
+if claim then return {'repeated', grant, claim, at} end
+redis.call('SET', KEYS[1],
+  bound .. '|' .. redeemer .. '|' .. ARGV[2] .. ',' .. ARGV[3] .. ',' .. ARGV[4] .. '|' .. grant, 'KEEPTTL')
+return {'granted', grant, ARGV[2], ARGV[4]}

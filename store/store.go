@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/latchkey-sso/latchkey/broker"
+)
+
+// Retention is how long the record of a one-time token stays after its
+// lifetime, only to say "expired" or "used" instead of "unknown".
+const Retention = 10 * time.Minute
+
+//go:embed scripts/*.lua
+var scripts embed.FS
+
+// Config is what a Store needs.
+type Config struct {
+	// Client is made by Open, or by package embedded.
+	Client redis.UniversalClient
+	// KeyPrefix begins every key; it has no braces.
+	KeyPrefix string
+}
+
+// Store keeps everything in Redis. It is safe for concurrent use.
+type Store struct {
+	client redis.UniversalClient
+	prefix string
+
+	issue, redeem, putLink, removeLink, probe *redis.Script
+}
+
+// New returns a Store over a client.
+func New(cfg Config) *Store {
+	return &Store{
+		client:     cfg.Client,
+		prefix:     cfg.KeyPrefix,
+		issue:      script("issue"),
+		redeem:     script("redeem"),
+		putLink:    script("putlink"),
+		removeLink: script("removelink"),
+		probe:      script("probe"),
+	}
+}
+
+// script panics when a script was left out of the build.
+func script(name string) *redis.Script {
+	text, err := scripts.ReadFile("scripts/" + name + ".lua")
+	if err != nil {
+		panic(err)
+	}
+	return redis.NewScript(string(text))
+}
+
+// Load puts the scripts into Redis (on a cluster into every primary), so that
+// the first call needs no second round trip, and probes it.
+func (s *Store) Load(ctx context.Context) error {
+	for _, script := range []*redis.Script{s.issue, s.redeem, s.putLink, s.removeLink, s.probe} {
+		if err := script.Load(ctx, s.client).Err(); err != nil {
+			return fmt.Errorf("load scripts: %w", err)
+		}
+	}
+	return s.Probe(ctx)
+}
+
+// Probe shows that Redis (of a cluster one primary) can do what issuing and
+// redeeming need: it answers, runs scripts, tells its identity and takes writes.
+// A replica, a full Redis and a user without the rights fail it.
+func (s *Store) Probe(ctx context.Context) error {
+	if err := s.probe.Run(ctx, s.client, []string{s.prefix + "{probe}", s.prefix + "{probe}hash"}).Err(); err != nil {
+		return fmt.Errorf("probe: %w", err)
+	}
+	return nil
+}
+
+// Close gives the connections back. Calls after it fail.
+func (s *Store) Close() error { return s.client.Close() }
+
+func (s *Store) accountKey(a broker.Account) string {
+	return s.prefix + "acct:{" + a.Tag() + "}" + a.String()
+}
+
+func (s *Store) tokenKey(t broker.OneTimeToken) string {
+	d := t.Digest()
+	return s.prefix + "once:{" + t.Tag() + "}" + encodeDigest(d)
+}

@@ -1,0 +1,197 @@
+// Package storetest holds what tests of the store share: a real redis-server on
+// a free port, and the conformance suite that every kind of Redis must pass.
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/latchkey-sso/latchkey/store"
+)
+
+// Missing ends a test whose server is not installed: it is skipped, saying what
+// is missing, and fails where CI is set.
+func Missing(t testing.TB, what, install string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf("%s is missing, and CI must not skip this test: %s", what, install)
+	}
+	t.Skipf("NOT TESTED: %s is missing (%s)", what, install)
+}
+
+// FreePort returns a TCP port of 127.0.0.1 that was free a moment ago. It stays
+// below the range from which the system takes ports for outgoing connections,
+// so that none of those takes it meanwhile.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		port := 15_000 + rand.IntN(17_000)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		return port
+	}
+	t.Fatal("find a free port: a hundred ports were taken")
+	return 0
+}
+
+// RedisServer is a real redis-server of one test.
+type RedisServer struct {
+	Addr string
+	// Dir holds its snapshots.
+	Dir string
+
+	t    testing.TB
+	args []string
+	cmd  *exec.Cmd
+	log  *bytes.Buffer
+}
+
+// StartRedis starts redis-server without persistence; args are further options
+// like "--appendonly", "yes". It ends with the test.
+func StartRedis(t testing.TB, args ...string) *RedisServer {
+	t.Helper()
+	return startServer(t, append([]string{"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"}, args...)...)
+}
+
+// StartSentinel starts a Sentinel on a configuration file, which it rewrites.
+func StartSentinel(t testing.TB, file string) *RedisServer {
+	t.Helper()
+	return startServer(t, "--sentinel", file)
+}
+
+func startServer(t testing.TB, args ...string) *RedisServer {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		Missing(t, "redis-server", "apt-get install redis-server")
+	}
+	port := FreePort(t)
+	r := &RedisServer{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: t.TempDir(), t: t}
+	listen := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", r.Dir}
+	if args[0] == "--sentinel" { // its file comes first
+		r.args = append([]string{args[1], "--sentinel"}, listen...)
+	} else {
+		r.args = append(listen, args...)
+	}
+	r.Start()
+	t.Cleanup(r.Kill)
+	return r
+}
+
+// Start starts the server again after Kill and waits until it answers.
+func (r *RedisServer) Start() {
+	r.t.Helper()
+	r.log = new(bytes.Buffer)
+	r.cmd = exec.Command("redis-server", r.args...)
+	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
+	DieWithTest(r.cmd)
+	if err := r.cmd.Start(); err != nil {
+		r.t.Fatalf("start redis-server: %v", err)
+	}
+	client := redis.NewClient(&redis.Options{Addr: r.Addr, MaxRetries: -1})
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for client.Ping(ctx).Err() != nil {
+		select {
+		case <-ctx.Done():
+			r.t.Fatalf("redis-server does not answer on %s:\n%s", r.Addr, r.log)
+		case <-tick.C:
+		}
+	}
+}
+
+// Kill ends the server at once, as a crash does.
+func (r *RedisServer) Kill() {
+	if r.cmd == nil {
+		return
+	}
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
+	r.cmd = nil
+}
+
+// File returns the path of a file in the server's directory.
+func (r *RedisServer) File(name string) string { return filepath.Join(r.Dir, name) }
+
+// Options returns how a store reaches the server.
+func (r *RedisServer) Options() store.Options {
+	return store.Options{Mode: store.Standalone, Addresses: []string{r.Addr}}
+}
+
+// Client returns a client made by store.Open, closed with the test.
+func (r *RedisServer) Client() redis.UniversalClient {
+	r.t.Helper()
+	client, err := store.Open(r.Options())
+	if err != nil {
+		r.t.Fatalf("open store: %v", err)
+	}
+	r.t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// Advance makes every key of a real Redis as old as if time had passed.
+func Advance(t testing.TB, client redis.UniversalClient, d time.Duration) {
+	t.Helper()
+	ctx := context.Background()
+	for _, key := range keysOf(t, client) {
+		left, err := client.PTTL(ctx, key).Result()
+		if err != nil {
+			t.Fatalf("advance time: %v", err)
+		}
+		if left < 0 {
+			continue
+		}
+		if err := client.PExpire(ctx, key, left-d).Err(); err != nil {
+			t.Fatalf("advance time: %v", err)
+		}
+	}
+}
+
+func keysOf(t testing.TB, client redis.UniversalClient) []string {
+	t.Helper()
+	keys, err := client.Keys(context.Background(), "*").Result()
+	if err != nil {
+		t.Fatalf("list keys: %v", err)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Dump returns every key with its value, for tests that look for what must not
+// be there.
+func Dump(t testing.TB, client redis.UniversalClient) string {
+	t.Helper()
+	ctx := context.Background()
+	var out strings.Builder
+	for _, key := range keysOf(t, client) {
+		value, err := client.Get(ctx, key).Result()
+		if err != nil {
+			fields, hashErr := client.HGetAll(ctx, key).Result()
+			if hashErr != nil {
+				t.Fatalf("dump %q: %v", key, errors.Join(err, hashErr))
+			}
+			value = fmt.Sprint(fields)
+		}
+		fmt.Fprintf(&out, "%s = %s\n", key, value)
+	}
+	return out.String()
+}
