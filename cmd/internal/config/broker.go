@@ -1,0 +1,184 @@
+package config
+
+import (
+	"math"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+)
+
+// The values of Broker.Confirm.
+const (
+	ConfirmAuto   = "auto"
+	ConfirmAlways = "always"
+	ConfirmNever  = "never"
+)
+
+// The values of Broker.Durability. Only local is in this version.
+const (
+	DurabilityLocal      = "local"
+	DurabilityReplicated = "replicated"
+)
+
+// Broker configures `broker serve`. The provisioner reads PublicURL only.
+type Broker struct {
+	// Listen is where cPanel servers and browsers arrive, host:port.
+	Listen string `koanf:"listen" default:":8080" help:"host:port for cPanel servers and browsers"`
+	// OperatorListen is where operators and their balancers ask for health.
+	OperatorListen string `koanf:"operator_listen" default:"127.0.0.1:8081" help:"host:port for operators: health"`
+	// TLS with both files empty means plain HTTP, for behind a balancer.
+	TLS BrokerTLS `koanf:"tls"`
+	// PublicURL is the address that servers and browsers use, without a slash at
+	// its end. https, or http for a loopback host. Required.
+	PublicURL string `koanf:"public_url" help:"address that servers and browsers use, e.g. https://sso.example.com"`
+	// OneTimeTokenTTL: 10s to 10m.
+	OneTimeTokenTTL time.Duration `koanf:"one_time_token_ttl" default:"120s" help:"lifetime of a one-time token, 10s to 10m"`
+	// LinkTokenMaxAge: 0 for no limit, else 1h or more.
+	LinkTokenMaxAge time.Duration `koanf:"link_token_max_age" default:"2160h" help:"age at which a link token is due to be replaced, 1h or more; it is refused at twice the age; 0 for never"`
+	// TrustedProxies may say who the client is. IPs or CIDRs in the file.
+	TrustedProxies []netip.Prefix `koanf:"trusted_proxies" help:"IPs or CIDRs of the proxies whose forwarding headers count"`
+	// SigningKeysDir must exist for RoleBroker.
+	SigningKeysDir string `koanf:"signing_keys_dir" default:"/etc/latchkey/keys" is:"path" help:"directory of the signing keys"`
+	// Confirm says when the browser gets a page with a button before it redeems.
+	Confirm string `koanf:"confirm" default:"auto" choices:"auto,always,never" help:"when to ask before signing in"`
+	// Durability says when a redemption counts.
+	Durability string `koanf:"durability" default:"local" choices:"local,replicated" help:"when a redemption counts (replicated: not in this version)"`
+	Limits     Limits `koanf:"limits"`
+	// DrainDelay is how long readiness is off before the listeners close: 0s to 5s.
+	DrainDelay time.Duration `koanf:"drain_delay" default:"2s" help:"how long readiness is off before listeners close, 0s to 5s"`
+	LogLevel   string        `koanf:"log_level" default:"info" choices:"debug,info,warn,error" help:"least severe level that is logged"`
+}
+
+// BrokerTLS is TLS on Broker.Listen: both files or none.
+type BrokerTLS struct {
+	CertFile string `koanf:"cert_file" is:"path" help:"PEM certificate chain of the public listener"`
+	KeyFile  string `koanf:"key_file" is:"path" help:"PEM private key of the public listener"`
+}
+
+// Limits guard the public listener.
+type Limits struct {
+	// PerAddressRate is in requests per second and source address; 0 for no limit.
+	PerAddressRate float64 `koanf:"per_address_rate" default:"50" help:"requests per second and source address; 0 for no limit"`
+	// PerAddressBurst is in requests; at least 1 when there is a rate.
+	PerAddressBurst int `koanf:"per_address_burst" default:"200" help:"requests that one source address may send at once"`
+}
+
+func (c *checker) broker() {
+	b := c.cfg.Broker
+	c.listeners(b)
+	c.brokerTLS(b.TLS)
+
+	if b.PublicURL != "" {
+		c.webURL("broker.public_url", b.PublicURL, urlRule{noQuery: true, loopbackHTTP: true})
+	} else if c.role != 0 {
+		c.problem("broker.public_url", "is required: the address that servers and browsers use, e.g. https://sso.example.com")
+	}
+	c.between("broker.one_time_token_ttl", b.OneTimeTokenTTL, 10*time.Second, 10*time.Minute)
+	if age := b.LinkTokenMaxAge; age < 0 || age > 0 && age < time.Hour {
+		c.problem("broker.link_token_max_age", "must be 0 (never) or at least 1h, not %s", duration(age))
+	}
+	c.between("broker.drain_delay", b.DrainDelay, 0, 5*time.Second)
+	for i, proxy := range b.TrustedProxies {
+		if proxy.Bits() == 0 {
+			c.warn(item("broker.trusted_proxies", i), "trusts every address there is: anyone can then claim to be another client; list your proxies only")
+		}
+	}
+	if c.role.has(RoleBroker) {
+		c.keysDir(b.SigningKeysDir)
+	}
+	if b.Durability == DurabilityReplicated {
+		c.problem("broker.durability", "replicated is not in this version, which confirms a redemption on the local Redis only: set it to local")
+	}
+	c.limits(b.Limits)
+}
+
+func (c *checker) listeners(b Broker) {
+	host, port, ok := c.hostPort("broker.listen", b.Listen, false)
+	opHost, opPort, opOK := c.hostPort("broker.operator_listen", b.OperatorListen, false)
+	if !ok || !opOK || port == 0 || port != opPort {
+		return
+	}
+	if strings.EqualFold(host, opHost) || everyAddress(host) || everyAddress(opHost) {
+		c.problem("broker.operator_listen", "must differ from broker.listen (%s): give operators a port of their own, e.g. 127.0.0.1:8081", b.Listen)
+	}
+}
+
+// everyAddress reports whether listening on host takes the port on every address.
+func everyAddress(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "" || err == nil && addr.IsUnspecified()
+}
+
+func (c *checker) brokerTLS(t BrokerTLS) {
+	switch {
+	case t.CertFile == "" && t.KeyFile == "":
+		return
+	case t.KeyFile == "":
+		c.problem("broker.tls.key_file", "is required with broker.tls.cert_file: give both, or none for plain HTTP behind a balancer")
+	case t.CertFile == "":
+		c.problem("broker.tls.cert_file", "is required with broker.tls.key_file: give both, or none for plain HTTP behind a balancer")
+	}
+	if c.role.has(RoleBroker) {
+		c.keyPair(t)
+	}
+}
+
+func (c *checker) keysDir(dir string) {
+	const key = "broker.signing_keys_dir"
+	if dir == "" {
+		c.problem(key, "is required: the directory where `broker keys new` puts signing keys")
+		return
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		c.problem(key, "%s: %s; `broker keys new` creates it with a first key", dir, cause(err))
+	case !info.IsDir():
+		c.problem(key, "%s is not a directory", dir)
+	case info.Mode().Perm()&0o002 != 0:
+		c.warn(key, "%s can be written by everyone on this machine: chmod 700 it", dir)
+	}
+}
+
+func (c *checker) limits(l Limits) {
+	if l.PerAddressRate < 0 || l.PerAddressRate > 1e6 || math.IsNaN(l.PerAddressRate) {
+		c.problem("broker.limits.per_address_rate", "must be from 0 (no limit) to 1000000 requests per second")
+	}
+	if l.PerAddressBurst < 0 || l.PerAddressBurst > 1e6 || l.PerAddressRate > 0 && l.PerAddressBurst == 0 {
+		c.problem("broker.limits.per_address_burst", "must be from 1 to 1000000 requests: with a rate and a burst of 0 nothing passes")
+	}
+}
+
+func (c *checker) between(key string, d, least, most time.Duration) {
+	if d < least || d > most {
+		c.problem(key, "must be from %s to %s, not %s", duration(least), duration(most), duration(d))
+	}
+}
+
+// hostPort checks an address. To dial, it needs a host and a port other than 0.
+func (c *checker) hostPort(key, address string, dial bool) (host string, port int, ok bool) {
+	host, portText, err := net.SplitHostPort(address)
+	if err != nil {
+		c.problem(key, "must be host:port, e.g. %s, not %s", hostPortExample(dial), quote(address))
+		return "", 0, false
+	}
+	port, ok = portNumber(portText)
+	switch {
+	case !ok || dial && port == 0:
+		c.problem(key, "has a bad port in %s: give a number up to 65535", quote(address))
+		return "", 0, false
+	case dial && host == "" || strings.ContainsAny(host, " /@\\?#"):
+		c.problem(key, "has a bad host in %s: write host:port, e.g. %s", quote(address), hostPortExample(dial))
+		return "", 0, false
+	}
+	return host, port, true
+}
+
+func hostPortExample(dial bool) string {
+	if dial {
+		return "127.0.0.1:6379"
+	}
+	return `":8080"`
+}
