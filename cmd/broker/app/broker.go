@@ -1,0 +1,348 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/latchkey-sso/latchkey/api"
+	"github.com/latchkey-sso/latchkey/api/operator"
+	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/cmd/internal/config"
+	"github.com/latchkey-sso/latchkey/store"
+	"github.com/latchkey-sso/latchkey/store/embedded"
+)
+
+// Options are what a Broker is assembled from. Config is required.
+type Options struct {
+	Config *config.Config
+	// Log is the log of the process; nil logs nothing.
+	Log *zap.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Listener and OperatorListener replace broker.listen and
+	// broker.operator_listen when they are set. The Broker closes them.
+	Listener, OperatorListener net.Listener
+	// Embedded is the store for the mode embedded; nil starts one. Whoever
+	// passes it closes it.
+	Embedded *embedded.Redis
+	// KeyInterval is how often signing keys and certificates are read again; 0
+	// means 10 s.
+	KeyInterval time.Duration
+}
+
+// Broker is one assembled broker.
+type Broker struct {
+	cfg       *config.Config
+	log       *zap.Logger
+	store     *store.Store
+	embedded  *embedded.Redis // ours to close
+	keys      *keyDir
+	cert      *certFiles // nil without TLS
+	public    *http.Server
+	operators *http.Server
+	listener  net.Listener
+	opListen  net.Listener
+
+	keyInterval time.Duration
+
+	loaded    atomic.Bool // the scripts are in Redis, and it passed the probe
+	loadError atomic.Pointer[error]
+	draining  atomic.Bool
+}
+
+const (
+	// storeTimeout bounds a call of Redis, dialling included.
+	storeTimeout = 250 * time.Millisecond
+	// shutdownTimeout and the longest drain delay (5 s) together stay under 10 s.
+	shutdownTimeout = 4 * time.Second
+	loadInterval    = 500 * time.Millisecond
+)
+
+// New assembles a Broker and opens its listeners. After an error nothing is
+// left open.
+func New(o Options) (_ *Broker, err error) {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	b := &Broker{cfg: o.Config, log: o.Log, listener: o.Listener, opListen: o.OperatorListener, keyInterval: o.KeyInterval}
+	defer func() {
+		if err != nil {
+			b.close()
+		}
+	}()
+	if b.keys, err = openKeyDir(o.Config.Broker.SigningKeysDir, o.Now, o.Log); err != nil {
+		return nil, err
+	}
+	if err := b.openStore(o); err != nil {
+		return nil, err
+	}
+	domain, err := newDomain(o, b.store, b.keys.current)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := api.New(api.Config{
+		Domain: domain, Log: o.Log, PublicURL: o.Config.Broker.PublicURL,
+		TrustedProxies: o.Config.Broker.TrustedProxies,
+		Confirm:        api.Confirm(o.Config.Broker.Confirm),
+		ClaimTTL:       o.Config.Broker.OneTimeTokenTTL,
+		AddressRate:    o.Config.Broker.Limits.PerAddressRate,
+		AddressBurst:   o.Config.Broker.Limits.PerAddressBurst,
+	})
+	if err != nil {
+		return nil, err
+	}
+	var tlsConfig *tls.Config
+	if files := o.Config.Broker.TLS; files.CertFile != "" {
+		if b.cert, err = openCertFiles(files.CertFile, files.KeyFile, o.Log); err != nil {
+			return nil, fmt.Errorf("broker.tls: %w", err)
+		}
+		tlsConfig = b.cert.config()
+	}
+	b.public = api.HTTPServer(handler, tlsConfig, o.Log)
+	b.operators = api.HTTPServer(operator.New(b.ready), nil, o.Log)
+	return b, b.listen()
+}
+
+func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing) (*broker.Broker, error) {
+	catalogue, err := NewCatalogue(o.Config)
+	if err != nil {
+		return nil, fmt.Errorf("catalogue: %w", err)
+	}
+	servers := make(map[string]broker.Server, len(o.Config.Servers))
+	for _, server := range o.Config.Servers {
+		servers[server.ID] = broker.Server{SourceIPs: server.SourceIPs}
+	}
+	timeout := storeTimeout
+	if o.Config.Store.Mode == config.StoreEmbedded {
+		timeout = embedded.Timeout
+	}
+	return broker.New(broker.Config{
+		PublicURL:       o.Config.Broker.PublicURL,
+		OneTimeTokenTTL: o.Config.Broker.OneTimeTokenTTL,
+		LinkTokenMaxAge: o.Config.Broker.LinkTokenMaxAge,
+		StoreTimeout:    timeout,
+		Servers:         servers,
+		Catalogue:       func() *broker.Catalogue { return catalogue },
+		Keys:            keys,
+		SignOns:         &outageLog{SignOns: s, log: o.Log},
+		Audit:           &audit{log: o.Log.Named(auditName)},
+		Now:             o.Now,
+		Random:          rand.Reader,
+	}), nil
+}
+
+func (b *Broker) openStore(o Options) error {
+	var client redis.UniversalClient
+	if o.Config.Store.Mode == config.StoreEmbedded {
+		in := o.Embedded
+		if in == nil {
+			started, err := embedded.Start()
+			if err != nil {
+				return err
+			}
+			in, b.embedded = started, started
+		}
+		b.log.Warn("the store is embedded: everything is forgotten when this process ends, and other brokers do not see it")
+		client = in.Client()
+	} else {
+		opened, err := openRedis(o.Config.Store)
+		if err != nil {
+			return err
+		}
+		client = opened
+	}
+	b.store = store.New(store.Config{Client: client, KeyPrefix: o.Config.Store.KeyPrefix})
+	return nil
+}
+
+func openRedis(c config.Store) (redis.UniversalClient, error) {
+	o := store.Options{
+		Mode: store.Mode(c.Mode), Addresses: c.Addresses, SentinelMaster: c.SentinelMaster,
+		Username: c.Username, Password: c.Password,
+	}
+	if c.TLS.Enabled {
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		if c.TLS.CAFile != "" {
+			pem, err := os.ReadFile(c.TLS.CAFile)
+			if err != nil {
+				return nil, fmt.Errorf("store.tls.ca_file: %w", err)
+			}
+			o.TLS.RootCAs = x509.NewCertPool()
+			if !o.TLS.RootCAs.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("store.tls.ca_file: %s has no PEM certificate", c.TLS.CAFile)
+			}
+		}
+	}
+	return store.Open(o)
+}
+
+func (b *Broker) listen() error {
+	var err error
+	if b.listener == nil {
+		if b.listener, err = net.Listen("tcp", b.cfg.Broker.Listen); err != nil {
+			return fmt.Errorf("broker.listen: %w", err)
+		}
+	}
+	if b.opListen == nil {
+		if b.opListen, err = net.Listen("tcp", b.cfg.Broker.OperatorListen); err != nil {
+			return fmt.Errorf("broker.operator_listen: %w", err)
+		}
+	}
+	return nil
+}
+
+// Addr is where cPanel servers and browsers are listened to.
+func (b *Broker) Addr() net.Addr { return b.listener.Addr() }
+
+// OperatorAddr is where operators are listened to.
+func (b *Broker) OperatorAddr() net.Addr { return b.opListen.Addr() }
+
+// Store is the store that the broker works on.
+func (b *Broker) Store() *store.Store { return b.store }
+
+func (b *Broker) ready(ctx context.Context) error {
+	if b.draining.Load() {
+		return errors.New("stopping")
+	}
+	if !b.loaded.Load() {
+		if err := b.loadError.Load(); err != nil {
+			return fmt.Errorf("starting: the store: %w", *err)
+		}
+		return errors.New("starting: the store has not answered yet")
+	}
+	if err := b.store.Probe(ctx); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+// Run serves until ctx ends, then stops in order: readiness off, drain delay,
+// listeners closed, running requests ended. It returns nil after a stop in
+// order.
+func (b *Broker) Run(ctx context.Context) error {
+	defer b.close()
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return serve(b.public, b.listener) })
+	group.Go(func() error { return serve(b.operators, b.opListen) })
+	group.Go(func() error { b.watchFiles(running); return nil })
+	group.Go(func() error { b.loadScripts(running); return nil })
+	group.Go(func() error { return b.stop(running) })
+	b.log.Info("serving",
+		zap.Stringer("listen", b.Addr()), zap.Stringer("operator_listen", b.OperatorAddr()),
+		zap.String("public_url", b.cfg.Broker.PublicURL), zap.String("store", b.cfg.Store.Mode))
+	err := group.Wait()
+	b.log.Info("stopped")
+	return err
+}
+
+func serve(s *http.Server, l net.Listener) error {
+	var err error
+	if s.TLSConfig != nil {
+		err = s.ServeTLS(l, "", "")
+	} else {
+		err = s.Serve(l)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve %s: %w", l.Addr(), err)
+}
+
+// stop waits for the end of running and then ends both servers. The operators'
+// goes last, so that a balancer sees "not ready" until the end.
+func (b *Broker) stop(running context.Context) error {
+	<-running.Done()
+	b.draining.Store(true)
+	b.log.Info("stopping", zap.Duration("drain_delay", b.cfg.Broker.DrainDelay))
+	time.Sleep(b.cfg.Broker.DrainDelay)
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	for _, s := range []*http.Server{b.public, b.operators} {
+		if err := s.Shutdown(ctx); err != nil {
+			b.log.Warn("requests were cut off", zap.Error(err))
+			_ = s.Close()
+		}
+	}
+	return nil
+}
+
+// watchFiles reads signing keys and certificates again and again, so that neither
+// needs a restart.
+func (b *Broker) watchFiles(ctx context.Context) {
+	tick := time.NewTicker(cmp.Or(b.keyInterval, defaultKeyInterval))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			b.keys.reload()
+			if b.cert != nil {
+				b.cert.reload()
+			}
+		}
+	}
+}
+
+// loadScripts repeats until Redis has the scripts, and logs each kind of failure
+// once.
+func (b *Broker) loadScripts(ctx context.Context) {
+	tick := time.NewTicker(loadInterval)
+	defer tick.Stop()
+	for complaint := ""; ; {
+		call, cancel := context.WithTimeout(ctx, 2*time.Second)
+		err := b.store.Load(call)
+		cancel()
+		if err == nil {
+			b.loaded.Store(true)
+			b.log.Info("store is ready")
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		b.loadError.Store(&err)
+		if complaint != err.Error() {
+			complaint = err.Error()
+			b.log.Warn("the store is not ready; trying on", zap.Error(err), zap.Strings("addresses", b.cfg.Store.Addresses))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// close gives back what New opened.
+func (b *Broker) close() {
+	if b.listener != nil {
+		_ = b.listener.Close()
+	}
+	if b.opListen != nil {
+		_ = b.opListen.Close()
+	}
+	if b.store != nil && (b.embedded != nil || b.cfg.Store.Mode != config.StoreEmbedded) {
+		_ = b.store.Close()
+	}
+	if b.embedded != nil {
+		_ = b.embedded.Close()
+	}
+}

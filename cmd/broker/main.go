@@ -1,0 +1,13 @@
+// Command broker answers cPanel servers, browsers and portals, and manages
+// single links, signing keys and the configuration by hand.
+package main
+
+import (
+	"os"
+
+	"github.com/latchkey-sso/latchkey/cmd/broker/app"
+)
+
+func main() {
+	os.Exit(app.Main(os.Args[1:], app.System()))
+}
