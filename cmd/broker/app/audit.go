@@ -9,8 +9,8 @@ import (
 	"github.com/latchkey-sso/latchkey/broker"
 )
 
-// auditName is the name under which the audit stands in the log.
-const auditName = "audit"
+// AuditName is the name under which the audit stands in the log.
+const AuditName = "audit"
 
 // audit writes every event of the domain as one line of the log.
 type audit struct{ log *zap.Logger }

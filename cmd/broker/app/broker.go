@@ -142,7 +142,7 @@ func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing) (*broker.
 		Catalogue:       func() *broker.Catalogue { return catalogue },
 		Keys:            keys,
 		SignOns:         &outageLog{SignOns: s, log: o.Log},
-		Audit:           &audit{log: o.Log.Named(auditName)},
+		Audit:           &audit{log: o.Log.Named(AuditName)},
 		Now:             o.Now,
 		Random:          rand.Reader,
 	}), nil

@@ -100,7 +100,7 @@ func (l *leveled) With(fields []zapcore.Field) zapcore.Core {
 }
 
 func (l *leveled) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if e.Level >= l.least || e.LoggerName == auditName {
+	if e.Level >= l.least || e.LoggerName == AuditName {
 		return l.Core.Check(e, c)
 	}
 	return c

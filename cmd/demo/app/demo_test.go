@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -192,4 +193,75 @@ func TestOnceCommand(t *testing.T) {
 	if code := app.Main([]string{"--nonsense"}, env); code != 2 {
 		t.Errorf("unknown flag: exit code %d, want 2", code)
 	}
+}
+
+// The demo's terminal tells what happens, one-time URLs that were used again
+// included, and never the URL itself.
+func TestDemoTellsWhatHappens(t *testing.T) {
+	out := &lines{}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	done := make(chan int, 1)
+	go func() {
+		done <- app.Main(nil, brokerapp.Env{In: strings.NewReader(""), Out: out, Err: out, Signals: ctx})
+	}()
+	address := regexp.MustCompile(`Open (http://\S+/)alice/`)
+	var panel string
+	for deadline := time.Now().Add(30 * time.Second); panel == ""; time.Sleep(10 * time.Millisecond) {
+		if found := address.FindStringSubmatch(out.String()); found != nil {
+			panel = found[1]
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the demo does not say what to open:\n%s", out)
+		}
+	}
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Get(panel + "alice/go/latchkey_invoices")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	for range 2 {
+		r, err := http.NewRequest(http.MethodGet, response.Header.Get("Location"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		r.Header.Set("Sec-Fetch-Dest", "document")
+		page, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = page.Body.Close()
+	}
+	stop()
+	if code := <-done; code != 0 {
+		t.Errorf("exit code: got %d, want 0", code)
+	}
+	for _, want := range []string{"broker: issued", "broker: redeemed", "broker: replayed", "stopped; nothing was kept"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the terminal does not say %q:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out.String(), "one_time_token=") {
+		t.Errorf("the terminal shows a one-time token:\n%s", out)
+	}
+}
+
+// lines is a terminal that can be read while it is written to.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

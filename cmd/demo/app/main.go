@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/latchkey-sso/latchkey/api/cpanelfake"
 	brokerapp "github.com/latchkey-sso/latchkey/cmd/broker/app"
@@ -120,6 +122,9 @@ func runUntilStopped(ctx context.Context, out io.Writer, o Options) error {
 		say("portal: subscriber %s signed in at %s (%s/%s, %s)", s.Subscriber, s.Page, s.Server, s.User, s.Handoff)
 	}
 	o.Refused = func(err error) { say("portal: refused a sign-in: %v", err) }
+	if o.Log == nil {
+		o.Log = auditOnly(func(event string) { say("broker: %s", event) })
+	}
 	d, err := New(ctx, o)
 	if err != nil {
 		return err
@@ -130,6 +135,18 @@ func runUntilStopped(ctx context.Context, out io.Writer, o Options) error {
 	}
 	say("stopped; nothing was kept")
 	return nil
+}
+
+// auditOnly is a log that tells of the broker's audit and nothing else: issued,
+// redeemed, replayed, expired, ...
+func auditOnly(tell func(event string)) *zap.Logger {
+	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zapcore.InfoLevel)
+	return zap.New(core, zap.Hooks(func(e zapcore.Entry) error {
+		if e.LoggerName == brokerapp.AuditName {
+			tell(e.Message)
+		}
+		return nil
+	}))
 }
 
 func (d *Demo) greet(out io.Writer) {
