@@ -72,6 +72,12 @@ Exit code 2 when there is a problem; warnings alone are no problem.`,
 // without problems names, and what it would warn of.
 func startProblems(path string, cfg *config.Config) []config.Problem {
 	problems := startWarnings(path, cfg)
+	for _, file := range readableKeys(cfg.Broker.SigningKeysDir) {
+		problems = append(problems, config.Problem{
+			Source: path, Key: "broker.signing_keys_dir", Warning: true,
+			Message: file + " can be read by everyone on this machine: chmod 600 it",
+		})
+	}
 	if _, err := broker.LoadKeys(os.DirFS(cfg.Broker.SigningKeysDir)); err != nil {
 		problems = append(problems, config.Problem{
 			Source: path, Key: "broker.signing_keys_dir", Message: fmt.Sprintf("%s: %v", cfg.Broker.SigningKeysDir, err),

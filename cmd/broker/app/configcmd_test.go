@@ -288,3 +288,22 @@ func TestExampleLinksAreTheDefaultCatalogue(t *testing.T) {
 		}
 	}
 }
+
+// A key that everybody can read is told before the start, not after it.
+func TestCheckWarnsOfReadableKeys(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, "127.0.0.1:6379")
+	keys, err := filepath.Glob(filepath.Join(filepath.Dir(file), "keys", "*.pem"))
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("got the keys %v (%v), want one", keys, err)
+	}
+	for mode, want := range map[os.FileMode]bool{0o600: false, 0o644: true} {
+		if err := os.Chmod(keys[0], mode); err != nil {
+			t.Fatal(err)
+		}
+		code, out, _ := run(t, []string{"config", "check", "-c", file}, operatorEnviron)
+		if code != app.ExitDone || strings.Contains(out, keys[0]+" can be read by everyone") != want {
+			t.Errorf("mode %o: got exit code %d, %s, want 0 and a warning: %v", mode, code, out, want)
+		}
+	}
+}

@@ -2,8 +2,8 @@ package app
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -59,12 +59,20 @@ func (d *keyDir) reload() {
 	d.warnReadable()
 }
 
-// warnReadable tells of key files that every user of the machine can read.
 func (d *keyDir) warnReadable() {
-	names, _ := fs.Glob(os.DirFS(d.path), "*.pem")
-	for _, name := range names {
-		if info, err := fs.Stat(os.DirFS(d.path), name); err == nil && info.Mode().Perm()&0o004 != 0 {
-			d.log.Warn("every user of this machine can read a signing key: chmod 600 it", zap.String("dir", d.path), zap.String("file", name))
+	for _, file := range readableKeys(d.path) {
+		d.log.Warn("every user of this machine can read a signing key: chmod 600 it", zap.String("file", file))
+	}
+}
+
+// readableKeys returns the key files that every user of the machine can read.
+func readableKeys(dir string) []string {
+	var readable []string
+	files, _ := filepath.Glob(filepath.Join(dir, "*.pem"))
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o004 != 0 {
+			readable = append(readable, file)
 		}
 	}
+	return readable
 }
