@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -119,8 +120,16 @@ func (d *domain) refuse(err error) {
 
 func handover(login, target string) broker.FormPost {
 	return broker.FormPost{
-		LoginURL: login, Assertion: broker.Assertion{Secret: broker.NewSecret(assertionText)}, TargetLinkURI: target,
+		LoginURL: login, Origin: originOf(login), Assertion: broker.Assertion{Secret: broker.NewSecret(assertionText)}, TargetLinkURI: target,
 	}
+}
+
+func originOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 func exchanged() broker.Exchanged {

@@ -184,11 +184,7 @@ func (s *Server) handoverPage(c echo.Context, h broker.FormPost) error {
 		Action: h.LoginURL, Button: l.texts["handover.button"], Submit: true,
 		Fields: []formField{{"assertion", h.Assertion.Reveal()}, {"target_link_uri", h.TargetLinkURI}},
 	}
-	portal, err := url.Parse(h.LoginURL)
-	if err != nil {
-		return fmt.Errorf("portal's login_url: %w", err)
-	}
-	return s.render(c, http.StatusOK, p, portal.Scheme+"://"+portal.Host)
+	return s.render(c, http.StatusOK, p, h.Origin)
 }
 
 // failurePage tells a person what happened and how to go on.

@@ -115,7 +115,7 @@ const linkTokenMaxAge = 24 * time.Hour
 // only from 198.51.100.0/24.
 func newBroker(t testing.TB) (*broker.Broker, *memory) {
 	t.Helper()
-	catalogue, err := broker.NewCatalogue("latchkey_", broker.DefaultGroup(), []broker.Portal{
+	catalogue, err := broker.NewCatalogue("latchkey_", broker.Group{ID: "latchkey", Label: "Billing & Support"}, []broker.Portal{
 		{
 			ID: "portal", Handoff: broker.HandoffFormPost, LoginURL: portalLogin,
 			FallbackURL: portalWayOn + "?next={path}", Audience: "https://portal.example.com",

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -130,8 +129,7 @@ func (b *Broker) issue(ctx context.Context, r AutologinRequest) (Answer, error) 
 	}
 	event.Kind, event.Portal, event.Token = EventIssued, destination.Portal.ID, in.Grant.Token.String()
 	b.record(ctx, event)
-	redirect, err := b.oneTimeURL(destination, token)
-	return Answer{RedirectURL: redirect}, err
+	return Answer{RedirectURL: b.oneTimeURL(destination, token)}, nil
 }
 
 // sourceCause says why a server may not post from an address, or nothing.
@@ -159,19 +157,16 @@ func (b *Broker) oldestLinkToken(now time.Time) time.Time {
 }
 
 // oneTimeURL is ours, or for the exchange the portal's own.
-func (b *Broker) oneTimeURL(d *Destination, t OneTimeToken) (Secret, error) {
-	if d.Portal.Handoff != HandoffExchange {
-		return NewSecret(b.cfg.PublicURL + "/login?one_time_token=" + t.Reveal()), nil
+func (b *Broker) oneTimeURL(d *Destination, t OneTimeToken) Secret {
+	before := b.cfg.PublicURL + "/login?" + oneTimeTokenField + "="
+	if d.Portal.Handoff == HandoffExchange {
+		before = d.exchangeURL
 	}
-	u, err := url.Parse(d.Portal.LoginURL)
-	if err != nil {
-		return Secret{}, fmt.Errorf("portal %s: login_url: %w", d.Portal.ID, err)
-	}
-	query := u.Query()
-	query.Set("one_time_token", t.Reveal())
-	u.RawQuery = query.Encode()
-	return NewSecret(u.String()), nil
+	return NewSecret(before + t.Reveal())
 }
+
+// oneTimeTokenField is the query parameter of a one-time URL.
+const oneTimeTokenField = "one_time_token"
 
 // AutologinURL is the autologin_token_url that is written into a link. Its query
 // names the link, for servers whose post does not.

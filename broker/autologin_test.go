@@ -27,7 +27,7 @@ func TestAClickGetsAOneTimeURL(t *testing.T) {
 		want   string // before the token
 	}{
 		{"form_post leads to us", invoices, "portal", publicURL + "/login?one_time_token="},
-		{"exchange leads to the portal and keeps its query", cart, "shop", "https://shop.example.com/sso?one_time_token="},
+		{"exchange leads to the portal and keeps its query", cart, "shop", "https://shop.example.com/sso?tenant=7&one_time_token="},
 		{"exchange without a query", tickets, "desk", "https://desk.example.com/sso?one_time_token="},
 	}
 	for _, tt := range tests {

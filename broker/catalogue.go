@@ -74,10 +74,14 @@ type Destination struct {
 	Link    LinkDefinition
 	Portal  *Portal
 	Enabled bool
-	// TargetLinkURI is the portal's origin and the link's path, query kept.
+	// Origin is the portal's: scheme, host and port of its login URL.
+	Origin string
+	// TargetLinkURI is Origin and the link's path, query kept.
 	TargetLinkURI string
 	// FallbackURL is the portal's own login page for this path.
 	FallbackURL string
+	// exchangeURL is the portal's login URL up to the value of one_time_token.
+	exchangeURL string
 }
 
 // Catalogue is one revision of the links that an operator wants. It does not
@@ -180,10 +184,11 @@ func (c *Catalogue) addLink(l LinkDefinition) error {
 	if err != nil {
 		login = &url.URL{} // addPortal has told
 	}
+	origin := login.Scheme + "://" + login.Host
 	d := &Destination{
 		App: app, Link: l, Portal: portal, Enabled: l.Enabled,
-		TargetLinkURI: login.Scheme + "://" + login.Host + path.String(),
-		FallbackURL:   portal.fallback(l.Path),
+		Origin: origin, TargetLinkURI: origin + path.String(), FallbackURL: portal.fallback(l.Path),
+		exchangeURL: beforeToken(login),
 	}
 	c.byApp[app] = d
 	c.ordered = append(c.ordered, d)
@@ -193,6 +198,21 @@ func (c *Catalogue) addLink(l LinkDefinition) error {
 func (p *Portal) fallback(path string) string {
 	escaped := strings.ReplaceAll(url.QueryEscape(path), "+", "%20")
 	return strings.ReplaceAll(p.FallbackURL, "{path}", escaped)
+}
+
+// beforeToken returns a login URL, its query kept, to which only the value of
+// one_time_token is to be added. A one_time_token that it has is dropped.
+func beforeToken(login *url.URL) string {
+	query := login.Query()
+	query.Del(oneTimeTokenField)
+	before := *login
+	before.Fragment, before.RawFragment = "", ""
+	before.RawQuery = query.Encode()
+	if before.RawQuery != "" {
+		before.RawQuery += "&"
+	}
+	before.RawQuery += oneTimeTokenField + "="
+	return before.String()
 }
 
 // Lookup finds where an app leads.

@@ -45,10 +45,7 @@ func TestDefaultCatalogue(t *testing.T) {
 	if broker.DefaultIcon("no_such_link") != nil || broker.DefaultIcon("../icons/billing") != nil {
 		t.Error("there is an icon for a link that is not in the default catalogue")
 	}
-	if g := broker.DefaultGroup(); strings.ContainsRune(g.Label, '\'') || g.ID == "" || g.Label == "" {
-		t.Errorf("group: got %+v, want an id and a label without apostrophe", g)
-	}
-	c := ok(broker.NewCatalogue("latchkey_", broker.DefaultGroup(), portals(), links))(t)
+	c := ok(broker.NewCatalogue("latchkey_", broker.Group{ID: "latchkey", Label: "Billing & Support"}, portals(), links))(t)
 	if got := len(c.Destinations()); got != 14 {
 		t.Errorf("destinations: got %d, want 14", got)
 	}
@@ -112,6 +109,9 @@ func TestDestinations(t *testing.T) {
 		if d.TargetLinkURI != tt.wantTarget {
 			t.Errorf("%s: target_link_uri: got %q, want %q", tt.name, d.TargetLinkURI, tt.wantTarget)
 		}
+		if !strings.HasPrefix(d.TargetLinkURI, d.Origin+"/") || strings.Count(d.Origin, "/") != 2 {
+			t.Errorf("%s: origin: got %q for the target %q", tt.name, d.Origin, d.TargetLinkURI)
+		}
 		if d.FallbackURL != tt.wantFallback {
 			t.Errorf("%s: fallback: got %q, want %q", tt.name, d.FallbackURL, tt.wantFallback)
 		}
@@ -137,7 +137,7 @@ func TestCatalogueOrderAndLookup(t *testing.T) {
 		{ID: "early", Order: 10, Portal: "portal", Path: "/early", Enabled: true},
 		{ID: "late_too", Order: 20, Portal: "shop", Path: "/late"},
 	}
-	c := ok(broker.NewCatalogue("p_", broker.DefaultGroup(), portals(), links))(t)
+	c := ok(broker.NewCatalogue("p_", broker.Group{ID: "latchkey", Label: "Billing & Support"}, portals(), links))(t)
 	var apps []string
 	for _, d := range c.Destinations() {
 		apps = append(apps, d.App)

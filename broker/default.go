@@ -8,9 +8,6 @@ import (
 //go:embed icons/*.png
 var icons embed.FS
 
-// DefaultGroup is the heading of the default catalogue.
-func DefaultGroup() Group { return Group{ID: "latchkey", Label: "Billing & Support", Order: 1} }
-
 // DefaultLinks returns the default catalogue: the fourteen destinations that
 // hosting customers know, all enabled, leading to one portal.
 func DefaultLinks(portal string) []LinkDefinition {

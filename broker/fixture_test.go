@@ -166,7 +166,7 @@ func (w *world) advance(d time.Duration) {
 // revise puts another revision of the catalogue in force.
 func (w *world) revise(links ...broker.LinkDefinition) {
 	w.t.Helper()
-	c := ok(broker.NewCatalogue("latchkey_", broker.DefaultGroup(), portals(), links))(w.t)
+	c := ok(broker.NewCatalogue("latchkey_", broker.Group{ID: "latchkey", Label: "Billing & Support"}, portals(), links))(w.t)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.catalogue = c

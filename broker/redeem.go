@@ -17,7 +17,9 @@ type LoginRequest struct {
 // FormPost is what a page of ours posts to the portal.
 type FormPost struct {
 	// LoginURL is the portal's, from the configuration.
-	LoginURL      string
+	LoginURL string
+	// Origin is that of LoginURL: the only one that the form may go to.
+	Origin        string
 	Assertion     Assertion
 	TargetLinkURI string
 }
@@ -38,7 +40,8 @@ func (b *Broker) Login(ctx context.Context, r LoginRequest) (FormPost, error) {
 		return FormPost{}, err
 	}
 	return FormPost{
-		LoginURL: destination.Portal.LoginURL, Assertion: assertion, TargetLinkURI: destination.TargetLinkURI,
+		LoginURL: destination.Portal.LoginURL, Origin: destination.Origin,
+		Assertion: assertion, TargetLinkURI: destination.TargetLinkURI,
 	}, nil
 }
 
@@ -92,14 +95,15 @@ func (b *Broker) redeem(ctx context.Context, in Redeem, from Origin) (Claims, *D
 	if err != nil {
 		return Claims{}, nil, err
 	}
-	if found.Outcome != Unknown && found.Grant.Token != in.Token.Digest() {
-		b.record(ctx, Event{Kind: EventMismatch, From: from, Token: in.Token.Digest().String(), Claim: in.Claim.ID()})
+	token, claim := in.Token.Digest(), in.Claim.ID()
+	if found.Outcome != Unknown && found.Grant.Token != token {
+		b.record(ctx, Event{Kind: EventMismatch, From: from, Token: token.String(), Claim: claim})
 		return Claims{}, nil, errors.New("the store answered with the grant of another token")
 	}
 	destination, listed := b.cfg.Catalogue().Lookup(found.Grant.Link.App)
 	event := Event{
 		From: from, Link: found.Grant.Link, Subscriber: found.Grant.Subscriber,
-		Token: in.Token.Digest().String(), Claim: in.Claim.ID(), ClaimedBy: found.ClaimedBy,
+		Token: token.String(), Claim: claim, ClaimedBy: found.ClaimedBy,
 	}
 	refusal := &Error{}
 	if listed {

@@ -76,9 +76,6 @@ func (r *Redis) hook(sections map[string]string) server.Hook {
 // Client returns the client of the store; Close closes it.
 func (r *Redis) Client() redis.UniversalClient { return r.client }
 
-// Addr returns host:port, for tools.
-func (r *Redis) Addr() string { return r.mini.Addr() }
-
 // Advance lets time pass for every key at once.
 func (r *Redis) Advance(d time.Duration) { r.mini.FastForward(d) }
 
