@@ -11,9 +11,9 @@ import (
 // Account is a cPanel account on one server.
 type Account struct {
 	// Server is the id that the operator gave the server, like "web01".
-	Server string
+	Server string `json:"server"`
 	// User is the account's name, the `user` field of the contract.
-	User string
+	User string `json:"user"`
 }
 
 func (a Account) String() string { return a.Server + "/" + a.User }

@@ -22,6 +22,9 @@ const (
 	EventDenied EventKind = "denied"
 	// EventAged: a link token past its maximum age was accepted once more.
 	EventAged EventKind = "aged link token accepted"
+	// EventRotation: a link token past its age or superseded was shown (Cause), a
+	// new one was asked for, and the server was told to come again.
+	EventRotation EventKind = "rotation asked for"
 	// EventNotNow: the store could not be asked; Err says why, Attempt which
 	// attempt of the click it was.
 	EventNotNow EventKind = "not now"
@@ -60,7 +63,7 @@ type Event struct {
 	// took the token.
 	Claim     string
 	ClaimedBy string
-	// Attempt is that of EventNotNow.
+	// Attempt is that of EventNotNow and EventRotation.
 	Attempt int
 	Err     error
 }

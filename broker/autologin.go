@@ -36,21 +36,50 @@ type Answer struct {
 
 // Autologin answers a click: it checks the link token and hands out a one-time
 // URL. While the store is away the first two attempts of a click are asked to
-// come again and the third is ReasonUnavailable. Other errors are *Error with
-// ReasonInvalidRequest, ReasonAccessDenied or ReasonSignOnDisabled.
+// come again and the third is ReasonUnavailable. A link token that is past its age
+// or was superseded is asked to come again as well, when a provisioner is there to
+// replace it meanwhile. Other errors are *Error with ReasonInvalidRequest,
+// ReasonAccessDenied or ReasonSignOnDisabled.
 func (b *Broker) Autologin(ctx context.Context, r AutologinRequest) (Answer, error) {
 	if err := r.validate(); err != nil {
 		return Answer{}, err
 	}
-	answer, err := b.issue(ctx, r)
+	answer, err := b.issue(ctx, r, b.cfg.Rotations != nil && b.cfg.Rotations.Served())
+	if stale, is := errors.AsType[*staleError](err); is {
+		answer, err = b.rotate(ctx, r, stale.cause)
+	}
 	if ReasonOf(err) != ReasonUnavailable {
-		b.attempts.forget(r.Link)
+		if answer.RetryAfter == 0 {
+			b.attempts.forget(r.Link)
+		}
 		return answer, err
 	}
 	attempt := b.attempts.next(r.Link, r.Attempt)
 	b.record(ctx, Event{Kind: EventNotNow, From: r.From, Link: r.Link, Subscriber: r.Subscriber, Attempt: attempt, Err: err})
 	if attempt >= MaxAttempts {
 		return Answer{}, err
+	}
+	return Answer{RetryAfter: retryAfter(attempt), Attempt: attempt}, nil
+}
+
+// staleError: the link token is the right one of former days.
+type staleError struct{ cause Cause }
+
+func (e *staleError) Error() string { return "stale: " + string(e.cause) }
+
+// rotate has the account's link tokens replaced and asks the server to come
+// again, with the fresh one. The last attempt of a click is answered as if there
+// were no provisioner: an aged token is accepted for one more maximum age.
+func (b *Broker) rotate(ctx context.Context, r AutologinRequest, cause Cause) (Answer, error) {
+	if _, err := storeCall(ctx, b, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, b.cfg.Rotations.RequestRotation(ctx, r.Link.Account, b.cfg.Now())
+	}); err != nil {
+		return Answer{}, err
+	}
+	attempt := b.attempts.next(r.Link, r.Attempt)
+	b.record(ctx, Event{Kind: EventRotation, From: r.From, Link: r.Link, Subscriber: r.Subscriber, Cause: cause, Attempt: attempt})
+	if attempt >= MaxAttempts {
+		return b.issue(ctx, r, false)
 	}
 	return Answer{RetryAfter: retryAfter(attempt), Attempt: attempt}, nil
 }
@@ -82,12 +111,14 @@ func (r AutologinRequest) validate() error {
 
 // issue does the same work for every link token, known or not: what stands
 // between a caller and a sign-on beside its token is judged after the store
-// has checked the token.
-func (b *Broker) issue(ctx context.Context, r AutologinRequest) (Answer, error) {
+// has checked the token. With fresh, a stale token of a link that could sign on is
+// a *staleError.
+func (b *Broker) issue(ctx context.Context, r AutologinRequest, fresh bool) (Answer, error) {
 	now := b.cfg.Now()
 	destination, listed := b.cfg.Catalogue().Lookup(r.Link.App)
 	enabled := listed && destination.Enabled
 	source := b.sourceCause(r.Link.Server, r.From.Address)
+	fresh = fresh && enabled && source == ""
 
 	token, err := NewOneTimeToken(b.cfg.Random, r.Link.Account)
 	if err != nil {
@@ -95,7 +126,7 @@ func (b *Broker) issue(ctx context.Context, r AutologinRequest) (Answer, error) 
 	}
 	in := Issue{
 		Link: r.Link, LinkToken: r.Token.Digest(), Subscriber: r.Subscriber,
-		NotBefore: b.oldestLinkToken(now),
+		NotBefore: b.oldestLinkToken(now, fresh),
 		CheckOnly: !enabled || source != "",
 		Token:     token, TTL: b.cfg.OneTimeTokenTTL,
 		Grant: Grant{Token: token.Digest(), Link: r.Link, Subscriber: r.Subscriber, IssuedAt: now},
@@ -108,6 +139,9 @@ func (b *Broker) issue(ctx context.Context, r AutologinRequest) (Answer, error) 
 		err = &DeniedError{Cause: source}
 	}
 	if denied, ok := errors.AsType[*DeniedError](err); ok {
+		if fresh && (denied.Cause == CauseAged || denied.Cause == CauseSuperseded) {
+			return Answer{}, &staleError{denied.Cause}
+		}
 		if source == CauseServer {
 			denied = &DeniedError{Cause: source} // no link can be known of such a server
 		}
@@ -149,11 +183,15 @@ func (b *Broker) aged(created, now time.Time) bool {
 	return b.cfg.LinkTokenMaxAge > 0 && now.Sub(created) > b.cfg.LinkTokenMaxAge
 }
 
-func (b *Broker) oldestLinkToken(now time.Time) time.Time {
-	if b.cfg.LinkTokenMaxAge <= 0 {
+func (b *Broker) oldestLinkToken(now time.Time, fresh bool) time.Time {
+	age := b.cfg.LinkTokenMaxAge
+	if age <= 0 {
 		return time.Time{}
 	}
-	return now.Add(-2 * b.cfg.LinkTokenMaxAge)
+	if !fresh {
+		age *= 2
+	}
+	return now.Add(-age)
 }
 
 // oneTimeURL is ours, or for the exchange the portal's own.

@@ -21,8 +21,9 @@ type Config struct {
 	PublicURL string
 	// OneTimeTokenTTL is how long a one-time URL works.
 	OneTimeTokenTTL time.Duration
-	// LinkTokenMaxAge is the age at which a link token is due to be replaced. It
-	// is accepted for as long again, then refused. 0 = never.
+	// LinkTokenMaxAge is the age at which a link token is due to be replaced: by a
+	// provisioner, during the click that shows it. Without one it is accepted for
+	// as long again, then refused. 0 = never.
 	LinkTokenMaxAge time.Duration
 	// StoreTimeout bounds every call of the store.
 	StoreTimeout time.Duration
@@ -34,8 +35,10 @@ type Config struct {
 	Keys      func() *KeyRing
 
 	SignOns SignOns
-	Audit   Audit
-	Now     func() time.Time
+	// Rotations is optional.
+	Rotations Rotations
+	Audit     Audit
+	Now       func() time.Time
 	// Random is the source of tokens: crypto/rand.Reader.
 	Random io.Reader
 }
@@ -75,6 +78,16 @@ type SignOns interface {
 	Redeem(ctx context.Context, in Redeem) (Redemption, error)
 }
 
+// Rotations has link tokens replaced by a provisioner.
+type Rotations interface {
+	// RequestRotation asks for new tokens for the account's links that were made
+	// before at. Asking again while a request waits changes nothing.
+	RequestRotation(ctx context.Context, a Account, at time.Time) error
+	// Served reports whether a provisioner is there to do it within seconds. It is
+	// asked for each click and must not block.
+	Served() bool
+}
+
 // Issue is the input of SignOns.Issue.
 type Issue struct {
 	Link       Link
@@ -112,7 +125,8 @@ const (
 	CauseNoLink     Cause = "no such link"
 	CauseToken      Cause = "wrong link token"
 	CauseSubscriber Cause = "wrong subscriber"
-	CauseAged       Cause = "link token past twice its maximum age"
+	CauseAged       Cause = "link token past its maximum age"
+	CauseSuperseded Cause = "superseded link token"
 	CauseServer     Cause = "server not in the configuration"
 	CauseSource     Cause = "source address not allowed for the server"
 )

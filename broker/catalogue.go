@@ -43,28 +43,28 @@ type Portal struct {
 
 // Group is the heading under which an account's links stand in cPanel.
 type Group struct {
-	ID    string
-	Label string
-	Order int
+	ID    string `json:"id"`
+	Label string `json:"label"`
+	Order int    `json:"order"`
 }
 
 // LinkDefinition is one row of the catalogue.
 type LinkDefinition struct {
 	// ID is the app without its prefix.
-	ID      string
-	Enabled bool
-	Label   string
+	ID      string `json:"id"`
+	Enabled bool   `json:"enabled"`
+	Label   string `json:"label"`
 	// Implements is the appkey that WHM wants: billing, customer_service,
 	// support or upgrade (get_users_links lists them).
-	Implements string
+	Implements string `json:"implements,omitempty"`
 	// Order sorts links within their group, ascending.
-	Order int
+	Order int `json:"order"`
 	// Icon is a PNG; 48 by 48 pixels look right in cPanel.
-	Icon []byte
+	Icon []byte `json:"icon_png,omitempty"`
 	// Portal is the id of the portal that Path belongs to.
-	Portal string
+	Portal string `json:"portal"`
 	// Path begins with a slash and may have a query.
-	Path string
+	Path string `json:"path"`
 }
 
 // Destination is where a link leads, worked out once when the catalogue is
