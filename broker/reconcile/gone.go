@@ -1,0 +1,113 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/latchkey-sso/latchkey/broker"
+)
+
+// A listing that lacks many accounts at once speaks of a token that may not see
+// them, rather than of customers that left.
+const (
+	manyGone      = 20
+	manyGoneShare = 2 // more than one in two
+)
+
+// forgetGone removes the records of accounts that their servers have no more.
+// It comes last, after all servers, and only when nothing is left to be done on
+// them: an account that has moved brought its links along, and until they are
+// written anew on its new server they work by the records of the old one.
+func (r *Reconciler) forgetGone(soft, hard context.Context, o Order, log *operationLog, servers []string, gone [][]string, result *Result) {
+	p := o.Policy
+	whole := len(o.Servers) == 0 && len(o.Accounts) == 0 && len(p.Apps) == 0 && !p.TrustStore
+	everywhere := !slices.ContainsFunc(result.Servers, func(s ServerResult) bool { return s.State != ServerDone })
+	complete := whole && everywhere && !log.undone() || p.Remove && len(p.Apps) == 0
+	for i, server := range servers {
+		if len(gone[i]) == 0 || soft.Err() != nil || p.Rotate {
+			continue
+		}
+		s := &result.Servers[i]
+		all := s.Accounts + len(gone[i])
+		switch {
+		case s.State != ServerDone:
+			continue
+		case !complete:
+			log.add(Entry{Level: LevelNotice, Server: server, Message: fmt.Sprintf(
+				"%d accounts are gone; their links are kept until a run has looked at every server and done everything there, because they may have moved", len(gone[i]))})
+			continue
+		case !o.ForgetMany && !o.Policy.Remove && len(gone[i]) > manyGone && len(gone[i])*manyGoneShare > all:
+			s.State = ServerFailed
+			s.Problem = fmt.Sprintf("%d of %d accounts seem to be gone: their links are kept; check the rights of the API token, or use --forget", len(gone[i]), all)
+			log.add(Entry{Level: LevelWarning, Server: server, Message: s.Problem})
+			continue
+		}
+		switch err := r.forget(soft, hard, o, log, server, gone[i]); {
+		case err == nil:
+		case soft.Err() != nil:
+			s.State = ServerInterrupted
+		default:
+			s.State, s.Problem = ServerFailed, err.Error()
+			log.add(Entry{Level: LevelWarning, Server: server, Message: err.Error()})
+		}
+	}
+}
+
+// forget removes the records of users, each after the server was asked once more:
+// one that still answers for the account has it.
+func (r *Reconciler) forget(soft, hard context.Context, o Order, log *operationLog, server string, users []string) error {
+	w := &serverRun{r: r, order: o, log: log, soft: soft, hard: hard, server: server}
+	defer log.endServer(server)
+	return w.seated(func(ctx context.Context, s *session) error {
+		for portion := range slices.Chunk(users, r.cfg.CommandsPerRequest) {
+			if soft.Err() != nil {
+				return soft.Err()
+			}
+			if err := w.forgetUsers(ctx, s, portion); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (w *serverRun) forgetUsers(ctx context.Context, s *session, users []string) error {
+	var accounts []broker.Account
+	var questions []Command
+	for _, user := range users {
+		accounts = append(accounts, broker.Account{Server: w.server, User: user})
+		questions = append(questions, Command{Function: ListLinks, User: user})
+	}
+	records, err := s.load(ctx, accounts)
+	if err != nil {
+		return err
+	}
+	replies, err := s.run(ctx, questions)
+	if err != nil {
+		return err
+	}
+	var jobs []*job
+	for i, record := range records {
+		answer, is := errors.AsType[*Failure](replies[i].Err)
+		if !is || answer.Again || answer.Scope != ScopeItem {
+			w.log.add(s.entry(LevelNotice, users[i], "", "listaccts does not name the account, but the server knows it: its links are left as they are"))
+			continue
+		}
+		plan := planGone(record)
+		w.tell(plan)
+		if w.order.DryRun {
+			w.countPlan(plan)
+			continue
+		}
+		j, err := prepare(w.order.Wanted, plan, record, w.r.cfg.Random, w.r.cfg.Now())
+		if err != nil {
+			return err
+		}
+		jobs = append(jobs, j)
+	}
+	outcomes, err := s.apply(ctx, jobs)
+	w.settle(s, outcomes, err)
+	return err
+}

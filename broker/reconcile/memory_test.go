@@ -1,0 +1,343 @@
+package reconcile_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/broker/reconcile"
+)
+
+var _ book = (*memory)(nil)
+
+// memory is a store without a network, for virtual time. A test compares it with
+// the real one.
+type memory struct {
+	mu       sync.Mutex
+	accounts map[broker.Account]*ledger
+	leases   map[string]leased
+	fences   map[string]reconcile.Fence
+	queue    map[queued]time.Time
+}
+
+// ledger is the record of an account.
+type ledger struct {
+	fence      reconcile.Fence
+	subscriber string
+	group      reconcile.GroupRecord
+	links      map[string]*ledgerLink
+}
+
+type ledgerLink struct {
+	there      bool // the link's field; without it there are slots only
+	token      broker.Digest
+	created    time.Time
+	generation int
+	written    reconcile.Fingerprint
+	superseded []broker.Digest // the newest first
+	slots      [3]*slot
+}
+
+type slot struct {
+	token   broker.Digest
+	created time.Time
+	written reconcile.Fingerprint
+}
+
+type leased struct {
+	lease reconcile.Lease
+	until time.Time
+}
+
+type queued struct {
+	account broker.Account
+	kind    reconcile.RequestKind
+}
+
+func newMemory() *memory {
+	return &memory{
+		accounts: map[broker.Account]*ledger{}, leases: map[string]leased{}, fences: map[string]reconcile.Fence{}, queue: map[queued]time.Time{},
+	}
+}
+
+// Accounts implements reconcile.Records.
+func (m *memory) Accounts(ctx context.Context, server string) iter.Seq2[broker.Account, error] {
+	m.mu.Lock()
+	all := slices.Collect(maps.Keys(m.accounts))
+	m.mu.Unlock()
+	return func(yield func(broker.Account, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(broker.Account{}, err)
+			return
+		}
+		for _, a := range all {
+			if (server == "" || a.Server == server) && !yield(a, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Load implements reconcile.Records.
+func (m *memory) Load(ctx context.Context, accounts []broker.Account) ([]reconcile.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var records []reconcile.Record
+	for _, a := range accounts {
+		r := reconcile.Record{Account: a}
+		if l := m.accounts[a]; l != nil {
+			r.Subscriber, r.Group = l.subscriber, l.group
+			for app, link := range l.links {
+				if r.Links == nil {
+					r.Links = map[string]reconcile.LinkRecord{}
+				}
+				r.Links[app] = link.record()
+			}
+		}
+		records = append(records, r)
+	}
+	return records, ctx.Err()
+}
+
+func (l *ledgerLink) record() reconcile.LinkRecord {
+	r := reconcile.LinkRecord{Generation: l.generation}
+	if r.Confirmed = l.token != (broker.Digest{}); r.Confirmed {
+		r.Created, r.Written = l.created, l.written
+	}
+	for _, s := range l.slots {
+		if s != nil {
+			r.Pending++
+		}
+	}
+	return r
+}
+
+// Write implements reconcile.Records.
+func (m *memory) Write(ctx context.Context, fence reconcile.Fence, changes []reconcile.AccountChanges) []error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	errs := make([]error, len(changes))
+	for i, c := range changes {
+		if errs[i] = ctx.Err(); errs[i] == nil {
+			errs[i] = m.write(fence, c)
+		}
+	}
+	return errs
+}
+
+func (m *memory) write(fence reconcile.Fence, c reconcile.AccountChanges) error {
+	l := m.accounts[c.Account]
+	if l == nil {
+		l = &ledger{links: map[string]*ledgerLink{}}
+		m.accounts[c.Account] = l
+	}
+	if l.fence > fence {
+		return reconcile.ErrFenced
+	}
+	l.fence = fence
+	forgotten := false
+	for _, change := range c.Changes {
+		switch change.Kind {
+		case reconcile.ChangeSubscriber:
+			if l.subscriber != "" && l.subscriber != change.Subscriber {
+				for _, link := range l.links {
+					link.confirm(slot{})
+				}
+			}
+			l.subscriber, forgotten = change.Subscriber, false
+		case reconcile.ChangeForget:
+			delete(l.links, change.App)
+			forgotten = true
+		case reconcile.ChangeGroup:
+			l.group = reconcile.GroupRecord{ID: change.GroupID, Written: change.Written}
+		case reconcile.ChangeForgetGroup:
+			l.group, forgotten = reconcile.GroupRecord{}, true
+		case reconcile.ChangePrepare, reconcile.ChangePromote, reconcile.ChangeDrop:
+			link := l.links[change.App]
+			if link == nil {
+				link = &ledgerLink{}
+				l.links[change.App] = link
+			}
+			link.change(change)
+			if !link.there && link.slots == [3]*slot{} {
+				delete(l.links, change.App)
+			}
+		}
+	}
+	if len(l.links) == 0 && l.group.ID == "" && (forgotten || l.subscriber == "") {
+		delete(m.accounts, c.Account)
+	}
+	return nil
+}
+
+func (l *ledgerLink) change(c reconcile.Change) {
+	at := slices.IndexFunc(l.slots[:], func(s *slot) bool { return s != nil && s.token == c.Token })
+	switch c.Kind {
+	case reconcile.ChangePrepare:
+		if l.there && l.token == c.Token {
+			return
+		}
+		if at < 0 {
+			at = slices.Index(l.slots[:], nil)
+		}
+		if at < 0 {
+			at = 0
+			for n, s := range l.slots {
+				if s.created.Before(l.slots[at].created) {
+					at = n
+				}
+			}
+			l.supersede(l.slots[at].token)
+			l.there = true
+		}
+		l.slots[at] = &slot{c.Token, c.Created.Truncate(time.Second), c.Written}
+	case reconcile.ChangePromote:
+		if at >= 0 {
+			l.confirm(*l.slots[at])
+		}
+	case reconcile.ChangeDrop:
+		if at >= 0 {
+			l.slots[at] = nil
+		}
+	}
+}
+
+// confirm makes a token the only one; the zero slot leaves none.
+func (l *ledgerLink) confirm(s slot) {
+	slots := slices.DeleteFunc(slices.Clone(l.slots[:]), func(p *slot) bool { return p == nil || p.token == s.token })
+	slices.SortStableFunc(slots, func(a, b *slot) int { return a.created.Compare(b.created) }) // the newest is remembered last
+	for _, p := range slots {
+		l.supersede(p.token)
+	}
+	if l.token != (broker.Digest{}) {
+		l.supersede(l.token)
+	}
+	if s.token != (broker.Digest{}) {
+		l.generation++
+		l.created = s.created
+	}
+	l.there, l.token, l.written, l.slots = true, s.token, s.written, [3]*slot{}
+}
+
+func (l *ledgerLink) supersede(token broker.Digest) {
+	l.superseded = slices.DeleteFunc(l.superseded, func(d broker.Digest) bool { return bytes.Equal(d[:4], token[:4]) })
+	l.superseded = slices.Insert(l.superseded, 0, token)
+	l.superseded = l.superseded[:min(3, len(l.superseded))]
+}
+
+func (m *memory) cause(link broker.Link, token broker.Digest, subscriber string) broker.Cause {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	account := m.accounts[link.Account]
+	if account == nil || account.links[link.App] == nil {
+		return broker.CauseNoLink
+	}
+	l := account.links[link.App]
+	match := l.token == token && token != broker.Digest{}
+	for _, s := range l.slots {
+		match = match || s != nil && s.token == token
+	}
+	switch {
+	case !match && slices.Contains(l.superseded, token):
+		return broker.CauseSuperseded
+	case !match:
+		return broker.CauseToken
+	case account.subscriber != subscriber:
+		return broker.CauseSubscriber
+	}
+	return ""
+}
+
+// Acquire implements reconcile.Leases.
+func (m *memory) Acquire(ctx context.Context, server, holder string, ttl time.Duration) (reconcile.Lease, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return reconcile.Lease{}, err
+	}
+	if l, held := m.leases[server]; held && l.lease.Holder != holder && time.Now().Before(l.until) {
+		return reconcile.Lease{}, &reconcile.HeldError{Server: server, Holder: l.lease.Holder, For: time.Until(l.until)}
+	}
+	m.fences[server]++
+	lease := reconcile.Lease{Server: server, Holder: holder, Fence: m.fences[server]}
+	m.leases[server] = leased{lease, time.Now().Add(ttl)}
+	return lease, nil
+}
+
+// Renew implements reconcile.Leases.
+func (m *memory) Renew(ctx context.Context, l reconcile.Lease, ttl time.Duration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if now := m.leases[l.Server]; now.lease != l || !time.Now().Before(now.until) {
+		return reconcile.ErrFenced
+	}
+	m.leases[l.Server] = leased{l, time.Now().Add(ttl)}
+	return nil
+}
+
+// Release implements reconcile.Leases.
+func (m *memory) Release(ctx context.Context, l reconcile.Lease) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.leases[l.Server].lease == l {
+		delete(m.leases, l.Server)
+	}
+	return ctx.Err()
+}
+
+// Add implements reconcile.Requests.
+func (m *memory) Add(ctx context.Context, requests ...reconcile.Request) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, r := range requests {
+		key := queued{r.Account, r.Kind}
+		if _, waits := m.queue[key]; !waits || r.Kind != reconcile.RequestRotate {
+			m.queue[key] = r.Due.Truncate(time.Millisecond)
+		}
+	}
+	return nil
+}
+
+// Due implements reconcile.Requests.
+func (m *memory) Due(ctx context.Context, now time.Time, limit int) ([]reconcile.Request, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var due []reconcile.Request
+	for key, at := range m.queue {
+		if !at.After(now) {
+			due = append(due, reconcile.Request{Account: key.account, Kind: key.kind, Due: at})
+		}
+	}
+	slices.SortFunc(due, func(a, b reconcile.Request) int {
+		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Account.String(), b.Account.String()), cmp.Compare(a.Kind, b.Kind))
+	})
+	return due[:min(limit, len(due))], ctx.Err()
+}
+
+// Done implements reconcile.Requests.
+func (m *memory) Done(ctx context.Context, requests ...reconcile.Request) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, r := range requests {
+		key := queued{r.Account, r.Kind}
+		if m.queue[key].Equal(r.Due) {
+			delete(m.queue, key)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/latchkey-sso/latchkey/broker"
+)
+
+// operationLog gathers an operation's entries and writes them in bundles.
+type operationLog struct {
+	journal Journal
+	id      int64 // 0 for a dry run, which is not logged
+	now     func() time.Time
+
+	mu      sync.Mutex
+	waiting []Entry
+	counts  Counts
+	// blocked is the part of counts.Failed that others stand in the way of: no run
+	// can do anything about it.
+	blocked int
+	// arrived: some account may work by the records of another one.
+	arrived bool
+	// problems are kept for the Result as well, maxProblems at most.
+	problems []Entry
+	more     int
+	// notices are those of servers; with named, those of accounts as well.
+	notices []Entry
+	named   bool
+	steps   map[stepKey]int
+	told    int // accounts that were logged
+}
+
+// stepKey is what the steps of one link on one server are counted by.
+type stepKey struct {
+	server, app string
+	kind        StepKind
+}
+
+const (
+	maxProblems = 1000
+	maxNotices  = 100
+	maxAccounts = 2000
+	logBundle   = 500
+	logEvery    = time.Second
+)
+
+func (l *operationLog) add(entries ...Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range entries {
+		if e.At.IsZero() {
+			e.At = l.now()
+		}
+		e.User, e.App, e.Message = clip(e.User, maxName), clip(e.App, maxName), clip(e.Message, maxMessage)
+		l.waiting = append(l.waiting, e)
+		switch {
+		case e.Level == LevelWarning:
+			l.problem(e)
+		case e.Level == LevelNotice && (l.named || e.User == "") && len(l.notices) < maxNotices:
+			l.notices = append(l.notices, e)
+		}
+	}
+}
+
+// What servers say of themselves is bounded, and moves no cursor on a terminal.
+const (
+	maxName    = 128 // bytes
+	maxMessage = 1000
+)
+
+func clip(text string, most int) string {
+	if len(text) > most {
+		text = text[:most] + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// failed names items that failed although nobody answered so.
+func (l *operationLog) failed(entries ...Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range entries {
+		e.At = l.now()
+		l.problem(e)
+	}
+}
+
+// problem is called with mu held.
+func (l *operationLog) problem(e Entry) {
+	if len(l.problems) < maxProblems {
+		l.problems = append(l.problems, e)
+	} else {
+		l.more++
+	}
+}
+
+// count changes the sums.
+func (l *operationLog) count(change func(*Counts)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change(&l.counts)
+}
+
+// undone reports whether something was not done that another run may do.
+func (l *operationLog) undone() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.counts.Failed > l.blocked || l.arrived
+}
+
+// step counts one step that was done; the first of its kind for a link on a server
+// is logged as a start.
+func (l *operationLog) step(server string, s Step) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := stepKey{server, s.App, s.Kind}
+	if l.steps[key]++; l.steps[key] == 1 {
+		l.waiting = append(l.waiting, Entry{At: l.now(), Level: LevelDebug, Server: server, App: s.App, Message: "start: " + string(s.Kind)})
+	}
+	switch s.Kind {
+	case StepCreate:
+		l.counts.Created++
+	case StepChange:
+		l.counts.Changed++
+	case StepRotate:
+		l.counts.Rotated++
+	case StepRemove, StepForget:
+		l.counts.Removed++
+	case StepCreateGroup, StepRemoveGroup, StepForgetGroup: // counted with their links
+	}
+}
+
+// accounts logs what was done to accounts, up to maxAccounts of them in one
+// operation: the log has other entries to keep.
+func (l *operationLog) accounts(done map[broker.Account][]StepKind) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for a, kinds := range done {
+		if l.told++; l.told > maxAccounts {
+			return
+		}
+		count := map[StepKind]int{}
+		for _, kind := range kinds {
+			count[kind]++
+		}
+		var what []string
+		for _, kind := range slices.Compact(kinds) {
+			what = append(what, fmt.Sprintf("%s %d", kind, count[kind]))
+		}
+		l.waiting = append(l.waiting, Entry{At: l.now(), Level: LevelDebug, Server: a.Server, User: a.User, Message: "done: " + strings.Join(what, ", ")})
+	}
+}
+
+// endServer logs the end of each kind of step on a server.
+func (l *operationLog) endServer(server string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, key := range slices.SortedFunc(maps.Keys(l.steps), func(a, b stepKey) int {
+		return slices.Compare([]string{a.app, string(a.kind)}, []string{b.app, string(b.kind)})
+	}) {
+		if key.server != server {
+			continue
+		}
+		l.waiting = append(l.waiting, Entry{
+			At: l.now(), Level: LevelDebug, Server: server, App: key.app, Message: fmt.Sprintf("end: %s, %d done", key.kind, l.steps[key]),
+		})
+		delete(l.steps, key)
+	}
+}
+
+// flush writes what waits. What the journal does not take is kept for the next
+// time.
+func (l *operationLog) flush(ctx context.Context) error {
+	l.mu.Lock()
+	entries := l.waiting
+	l.waiting = nil
+	l.mu.Unlock()
+	if l.id == 0 {
+		return nil
+	}
+	for len(entries) > 0 {
+		bundle := entries[:min(logBundle, len(entries))]
+		if err := l.journal.Log(ctx, l.id, bundle); err != nil {
+			l.mu.Lock()
+			l.waiting = append(slices.Clone(entries), l.waiting...)
+			l.mu.Unlock()
+			return err
+		}
+		entries = entries[len(bundle):]
+	}
+	return nil
+}
+
+// write flushes again and again until ctx ends.
+func (l *operationLog) write(ctx context.Context, wait func(context.Context, time.Duration) error) {
+	for wait(ctx, logEvery) == nil {
+		_ = l.flush(ctx) // tried again; the last flush tells
+	}
+}

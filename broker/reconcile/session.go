@@ -1,0 +1,233 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/latchkey-sso/latchkey/broker"
+)
+
+const (
+	// storeGrace bounds writing down what a server has done.
+	storeGrace = 10 * time.Second
+	// stopGrace is how long requests that are on their way may take when we are
+	// asked to stop.
+	stopGrace = 15 * time.Second
+)
+
+// session is one run's work on one server, from a seat.
+type session struct {
+	*seat
+	cfg   *Config
+	host  Host
+	order Order
+	soft  context.Context // ends when no new work is to be begun, nor a request sent again
+	slots chan struct{}   // bounds calls of the store; shared by all sessions
+}
+
+// stopped says why ctx has ended, or that we were asked to stop.
+func (s *session) stopped(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if cause == nil {
+		cause = context.Cause(s.soft)
+	}
+	return fmt.Errorf("stopped: %w", cause)
+}
+
+// pause waits before something is asked again.
+func (s *session) pause(ctx context.Context, d time.Duration) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.soft, cancel)()
+	return s.cfg.Wait(ctx, d)
+}
+
+// storePauses are waited when the store does not answer: together longer than a
+// failover takes.
+var storePauses = [...]time.Duration{200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
+
+// write changes records, and sends again what the store has not acknowledged.
+func (s *session) write(ctx context.Context, changes []AccountChanges) error {
+	changes = slices.DeleteFunc(changes, func(c AccountChanges) bool { return len(c.Changes) == 0 })
+	for try := 0; len(changes) > 0; try++ {
+		var left []AccountChanges
+		var failure error
+		for i, err := range s.inStore(func() []error { return s.cfg.Records.Write(ctx, s.lease.Fence, changes) }) {
+			switch {
+			case errors.Is(err, ErrFenced):
+				s.halt(err)
+				return err
+			case err != nil:
+				left, failure = append(left, changes[i]), err
+			}
+		}
+		if changes = left; len(changes) == 0 {
+			return nil
+		}
+		if try == len(storePauses) {
+			return fmt.Errorf("write to the store: %w", failure)
+		}
+		if err := s.cfg.Wait(ctx, storePauses[try]); err != nil {
+			return fmt.Errorf("write to the store: %w", failure)
+		}
+	}
+	return nil
+}
+
+func (s *session) inStore(call func() []error) []error {
+	s.slots <- struct{}{}
+	defer func() { <-s.slots }()
+	return call()
+}
+
+func (s *session) load(ctx context.Context, accounts []broker.Account) ([]Record, error) {
+	for try := 0; ; try++ {
+		s.slots <- struct{}{}
+		records, err := s.cfg.Records.Load(ctx, accounts)
+		<-s.slots
+		if err == nil {
+			return records, nil
+		}
+		if try == len(storePauses) || s.cfg.Wait(ctx, storePauses[try]) != nil {
+			return nil, fmt.Errorf("read the store: %w", err)
+		}
+	}
+}
+
+// plan looks at accounts on the server, as much as planning them needs, and plans
+// them.
+func (s *session) plan(ctx context.Context, records []Record) ([]Plan, error) {
+	seen := make([]observed, len(records))
+	if err := s.list(ctx, records, seen); err != nil {
+		return nil, err
+	}
+	plans := make([]Plan, len(records))
+	var questions []Command
+	var of []int
+	for i, r := range records {
+		plan, need := s.planOne(r, seen[i])
+		plans[i] = plan
+		for _, app := range need {
+			questions = append(questions, Command{Function: GetLink, User: r.Account.User, App: app})
+			of = append(of, i)
+		}
+	}
+	if len(questions) == 0 {
+		return plans, nil
+	}
+	replies, err := s.runAll(ctx, questions)
+	if err != nil {
+		return nil, err
+	}
+	for q, reply := range replies {
+		i := of[q]
+		if reply.Err != nil {
+			seen[i].failed = errors.Join(seen[i].failed, fmt.Errorf("%s: %w", questions[q].App, reply.Err))
+			continue
+		}
+		if seen[i].configs == nil {
+			seen[i].configs = map[string]map[string]string{}
+		}
+		seen[i].configs[questions[q].App] = reply.Config
+	}
+	for _, i := range slices.Compact(of) {
+		plan, need := s.planOne(records[i], seen[i])
+		if len(need) > 0 {
+			return nil, fmt.Errorf("plan of %s: it needs to look at %v again", records[i].Account, need)
+		}
+		plans[i] = plan
+	}
+	return plans, nil
+}
+
+func (s *session) planOne(r Record, seen observed) (Plan, []string) {
+	subscriber, _ := s.order.Directory.Subscriber(r.Account)
+	return planAccount(s.order.Wanted, s.order.Policy, r, subscriber, seen)
+}
+
+// list asks the server what links, and where needed what groups, accounts have.
+func (s *session) list(ctx context.Context, records []Record, seen []observed) error {
+	var questions []Command
+	for _, r := range records {
+		if s.trusts(r) {
+			continue
+		}
+		questions = append(questions, Command{Function: ListLinks, User: r.Account.User})
+		if s.asksGroups(r) {
+			questions = append(questions, Command{Function: ListGroups, User: r.Account.User})
+		}
+	}
+	replies, err := s.runAll(ctx, questions)
+	if err != nil {
+		return err
+	}
+	next := func() Reply {
+		reply := replies[0]
+		replies = replies[1:]
+		return reply
+	}
+	for i, r := range records {
+		if s.trusts(r) {
+			continue
+		}
+		links := next()
+		seen[i] = observed{looked: true, apps: links.Names, failed: links.Err}
+		if s.asksGroups(r) {
+			groups := next()
+			seen[i].asked, seen[i].groups = true, groups.Names
+			seen[i].failed = cmp.Or(links.Err, groups.Err)
+		}
+	}
+	return nil
+}
+
+// trusts reports whether an account needs no look at the server. Where something is
+// to be added, others may have the name: there the store alone is never enough.
+func (s *session) trusts(r Record) bool {
+	if !s.order.Policy.TrustStore {
+		return false
+	}
+	if _, owned := s.order.Directory.Subscriber(r.Account); !owned {
+		return true // nothing is done to it
+	}
+	for _, app := range s.order.Wanted.apps {
+		if _, known := r.Links[app]; !known && s.order.Policy.covers(app) {
+			return false
+		}
+	}
+	return len(s.order.Wanted.apps) == 0 || r.Group.ID == s.order.Wanted.Group.ID
+}
+
+// asksGroups: before a group is written under a name for the first time, it is
+// looked whether somebody else has it.
+func (s *session) asksGroups(r Record) bool {
+	p, w := s.order.Policy, s.order.Wanted
+	if _, owned := s.order.Directory.Subscriber(r.Account); !owned || p.Remove || p.Rotate || len(w.apps) == 0 {
+		return false
+	}
+	return p.Deep || r.Group.ID != w.Group.ID
+}
+
+// runAll is run for any number of commands, in requests of the usual size.
+func (s *session) runAll(ctx context.Context, commands []Command) ([]Reply, error) {
+	var replies []Reply
+	for batch := range slices.Chunk(commands, s.cfg.CommandsPerRequest) {
+		if err := s.soft.Err(); err != nil {
+			return nil, err
+		}
+		got, err := s.run(ctx, batch)
+		if err != nil {
+			return nil, err
+		}
+		replies = append(replies, got...)
+	}
+	return replies, nil
+}
+
+func (s *session) entry(level Level, user, app, message string) Entry {
+	return Entry{At: s.cfg.Now(), Level: level, Server: s.lease.Server, User: user, App: app, Message: message}
+}
