@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/broker/reconcile"
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
@@ -147,7 +150,7 @@ func TestScriptsAreSentAgain(t *testing.T) {
 	server := storetest.StartRedis(t)
 	client := server.Client()
 	s := store.New(store.Config{Client: client, KeyPrefix: keyPrefix})
-	if err := s.Load(t.Context()); err != nil {
+	if err := s.LoadScripts(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	flush := func() {
@@ -167,5 +170,20 @@ func TestScriptsAreSentAgain(t *testing.T) {
 	flush()
 	if removed := ok(s.RemoveLink(t.Context(), billing))(t); !removed {
 		t.Error("remove link after a flush: got false, want true")
+	}
+	flush()
+	var changes []reconcile.AccountChanges
+	for i := range 120 {
+		changes = append(changes, reconcile.AccountChanges{
+			Account: broker.Account{Server: "web01", User: fmt.Sprint("user", i)}, Changes: []reconcile.Change{{Kind: reconcile.ChangeSubscriber, Subscriber: "1234"}},
+		})
+	}
+	if err := errors.Join(s.Write(t.Context(), 1, changes)...); err != nil {
+		t.Errorf("write records after a flush: %v", err)
+	}
+	for i, r := range ok(s.Load(t.Context(), []broker.Account{changes[0].Account, changes[119].Account}))(t) {
+		if r.Subscriber != "1234" {
+			t.Errorf("record %d: got %+v, want subscriber 1234", i, r)
+		}
 	}
 }

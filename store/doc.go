@@ -1,18 +1,34 @@
-// Package store keeps accounts with their links, and one-time tokens, in Redis:
-// standalone, behind Sentinel or in a Cluster. It implements the ports that
-// package broker declares and knows nothing of HTTP.
+// Package store keeps in Redis (standalone, behind Sentinel or in a Cluster) what
+// brokers and provisioners share: accounts with their links, one-time tokens,
+// leases, requests, the journal of operations and the revisions of the catalogue.
+// It implements the ports that packages broker and reconcile declare and knows
+// nothing of HTTP.
 //
 // # Records
 //
 // A tag, worked out from the account, names the shard in braces; whatever
 // belongs to an account is on one node.
 //
-//	latchkey:acct:{tag}web01/bob   hash    one field per app and one for the subscriber
+//	latchkey:acct:{tag}web01/bob   hash    all of an account
 //	latchkey:once:{tag}digest      string  a one-time token
+//	latchkey:lease:{web01}         string  who works on a server
+//	latchkey:fence:{web01}         string  the last fence that was given; never goes back
+//	latchkey:requests              zset    what is asked of the provisioner, by time
+//	latchkey:{operations}          hash    operations by number, and the last number
+//	latchkey:{operations}log:7     list    the log of an operation
+//	latchkey:{catalogue}           hash    revisions by number, and the current number
+//	latchkey:{catalogue}daemon     string  there while a provisioner daemon is alive
 //
-// An app's field holds the digest of its link token (32 bytes), when it was made
-// (4 bytes) and its generation. With fourteen links an account stays in Redis's compact
-// encoding. The subscriber's field has a slash in its name, which no app has.
+// An account has a field per app with its confirmed link token, and up to three
+// slots APP/1 to APP/3 with tokens that were prepared: they are accepted beside the
+// confirmed one, because nobody knows yet which of them the server ended up with.
+// Promoting one supersedes the others, of which a few bytes are remembered, so that
+// a click with an old token is told from a click with a wrong one. Fields whose
+// names begin with a slash, which no app has, hold the subscriber, the group and
+// the fence of the last provisioner that wrote. The bytes are in scripts/record.lua.
+// Of a link token they have the first 20 bytes of its digest, so that an account with
+// fourteen links stays in Redis's compact encoding and, with three superseded tokens
+// a link, within 1024 bytes there: less than 80 bytes of memory a link.
 //
 // A one-time token's record names the Redis that wrote it, who may redeem it, who
 // has and when (empty until then) and what it is worth. It stays a while
@@ -30,6 +46,11 @@
 // in flight click again. (The master_replid also changes when a primary gets its
 // first replica.)
 //
+// The changes of one account are one script, too. It refuses a worker whose fence
+// is smaller than the one that wrote last, and has the same effect twice, so that a
+// worker that lost a reply sends its changes again.
+//
 // Nothing here is repeated behind the caller's back: MaxRetries is off, and
-// where a cluster redirects a call, the scripts have the same effect twice.
+// where a cluster redirects a call, the scripts have the same effect twice. (Only
+// the journal may have an operation or an entry twice.)
 package store

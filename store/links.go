@@ -3,16 +3,12 @@ package store
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/latchkey-sso/latchkey/broker"
 )
@@ -29,26 +25,32 @@ var (
 type LinkRecord struct {
 	Link       broker.Link
 	Subscriber string
-	// Token is the digest of the link token.
+	// Token is the digest of the link token that PutLink is to keep. It stays zero in
+	// what Links returns: the store does not have all of it.
 	Token broker.Digest
-	// Created is when the link token was made, to the second.
+	// Created is when the link token was made, to the second; without a confirmed
+	// one, when the newest of the others was.
 	Created time.Time
-	// Generation counts the link tokens that this link has had, from 1.
+	// Generation counts the link tokens that were confirmed; 0 for a link whose
+	// first writing was not finished.
 	Generation int
 }
 
-const subscriberField = "/subscriber"
-
-// PutLink keeps a link; Generation is counted by the store. With replace, a
-// link of the same name gets the new token, and its former token is dead at
-// once. It returns ErrLinkExists or ErrOtherSubscriber and changes nothing then.
+// PutLink keeps a link that is registered by hand; Generation is counted by the
+// store. With replace, a link of the same name gets the new token, and its former
+// tokens, prepared ones included, are superseded at once. It returns ErrLinkExists or
+// ErrOtherSubscriber and changes nothing then, and refuses a record without a token.
 func (s *Store) PutLink(ctx context.Context, r LinkRecord, replace bool) error {
+	token := newLinkDigest(r.Token)
+	if token == (linkDigest{}) {
+		return errors.New("put link: the token is missing")
+	}
 	flag := "0"
 	if replace {
 		flag = "1"
 	}
 	reply, err := s.putLink.Run(ctx, s.client, []string{s.accountKey(r.Link.Account)},
-		r.Link.App, r.Token[:], encodeCreated(r.Created), r.Subscriber, flag).StringSlice()
+		r.Link.App, token[:], encodeCreated(r.Created), r.Subscriber, flag).StringSlice()
 	if err != nil {
 		return fmt.Errorf("put link: %w", err)
 	}
@@ -76,26 +78,32 @@ func (s *Store) RemoveLink(ctx context.Context, link broker.Link) (bool, error) 
 // Links lists the links of a server, or of all when server is empty, by server,
 // user and app. It walks through all of Redis in small steps.
 func (s *Store) Links(ctx context.Context, server string) ([]LinkRecord, error) {
-	var mu sync.Mutex
 	var all []LinkRecord
-	err := s.eachNode(ctx, func(ctx context.Context, node redis.Cmdable) error {
-		pattern := s.prefix + "acct:{*}*"
-		if server != "" {
-			pattern = s.prefix + "acct:{*}" + escapeGlob(server) + "/*"
-		}
-		keys := node.Scan(ctx, 0, pattern, 500).Iterator()
-		for keys.Next(ctx) {
-			links, err := s.readAccount(ctx, node, keys.Val())
+	list := func(page []broker.Account) error {
+		hashes, err := s.hashes(ctx, page)
+		for i, fields := range hashes {
+			links, err := decodeLinks(page[i], fields)
 			if err != nil {
 				return err
 			}
-			mu.Lock()
 			all = append(all, links...)
-			mu.Unlock()
 		}
-		return keys.Err()
-	})
-	if err != nil {
+		return err
+	}
+	var page []broker.Account
+	for account, err := range s.Accounts(ctx, server) {
+		if err != nil {
+			return nil, fmt.Errorf("list links: %w", err)
+		}
+		if page = append(page, account); len(page) < pageSize {
+			continue
+		}
+		if err := list(page); err != nil {
+			return nil, fmt.Errorf("list links: %w", err)
+		}
+		page = page[:0]
+	}
+	if err := list(page); err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
 	slices.SortFunc(all, func(a, b LinkRecord) int {
@@ -105,61 +113,39 @@ func (s *Store) Links(ctx context.Context, server string) ([]LinkRecord, error) 
 	return slices.CompactFunc(all, func(a, b LinkRecord) bool { return a.Link == b.Link }), nil
 }
 
-// eachNode visits every primary.
-func (s *Store) eachNode(ctx context.Context, visit func(context.Context, redis.Cmdable) error) error {
-	if cluster, ok := s.client.(*redis.ClusterClient); ok {
-		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return visit(ctx, node) })
-	}
-	return visit(ctx, s.client)
-}
-
-func (s *Store) readAccount(ctx context.Context, node redis.Cmdable, key string) ([]LinkRecord, error) {
-	_, name, _ := strings.Cut(key, "}")
-	server, user, ok := strings.Cut(name, "/")
-	if !ok {
-		return nil, fmt.Errorf("the key %q does not name an account", key)
-	}
-	fields, err := node.HGetAll(ctx, key).Result()
-	if err != nil {
-		return nil, err
-	}
-	var links []LinkRecord
-	for app, value := range fields {
-		if app == subscriberField {
+// decodeLinks reads the links out of the hash of an account.
+func decodeLinks(account broker.Account, fields map[string]string) ([]LinkRecord, error) {
+	links := map[string]LinkRecord{}
+	hasToken := map[string]bool{} // apps with a confirmed one
+	for name, value := range fields {
+		app, slot, isSlot := strings.Cut(name, "/")
+		if app == "" {
 			continue
 		}
-		r, err := decodeLink(value)
-		if err != nil {
-			return nil, fmt.Errorf("link %s of %s: %w", app, name, err)
+		link := broker.Link{Account: account, App: app}
+		r, known := links[app]
+		if !known {
+			r = LinkRecord{Link: link, Subscriber: fields[subscriberField]}
 		}
-		r.Link = broker.Link{Account: broker.Account{Server: server, User: user}, App: app}
-		r.Subscriber = fields[subscriberField]
-		links = append(links, r)
+		if isSlot {
+			made, err := decodePrepared(value)
+			if err != nil {
+				return nil, fmt.Errorf("token %s of link %s: %w", slot, link, err)
+			}
+			if !hasToken[app] && made.After(r.Created) {
+				r.Created = made
+			}
+		} else {
+			c, err := decodeConfirmed(value)
+			if err != nil {
+				return nil, fmt.Errorf("link %s: %w", link, err)
+			}
+			r.Generation, hasToken[app] = c.generation, c.token != (linkDigest{})
+			if hasToken[app] || c.created.After(r.Created) {
+				r.Created = c.created
+			}
+		}
+		links[app] = r
 	}
-	return links, nil
-}
-
-// encodeCreated returns unix seconds as 4 bytes, which last until 2106.
-func encodeCreated(t time.Time) []byte {
-	return binary.BigEndian.AppendUint32(nil, uint32(t.Unix()))
-}
-
-// decodeLink reads an app's field: digest, encodeCreated, generation in decimal.
-func decodeLink(value string) (LinkRecord, error) {
-	const size = len(broker.Digest{})
-	if len(value) < size+4 {
-		return LinkRecord{}, errors.New("its record is damaged")
-	}
-	created := binary.BigEndian.Uint32([]byte(value[size : size+4]))
-	generation, err := strconv.Atoi(value[size+4:])
-	if err != nil {
-		return LinkRecord{}, fmt.Errorf("its record is damaged: %w", err)
-	}
-	return LinkRecord{
-		Token: broker.Digest([]byte(value[:size])), Created: time.Unix(int64(created), 0), Generation: generation,
-	}, nil
-}
-
-func escapeGlob(text string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(text)
+	return slices.Collect(maps.Values(links)), nil
 }

@@ -47,7 +47,7 @@ func conformance(t *testing.T, o store.Options) {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	s := store.New(store.Config{Client: client, KeyPrefix: "latchkey:"})
-	waitFor(t, "the store", func() bool { return s.Load(t.Context()) == nil })
+	waitFor(t, "the store", func() bool { return s.LoadScripts(t.Context()) == nil })
 	storetest.Run(t, func(t *testing.T) storetest.Subject {
 		if err := client.FlushDB(t.Context()).Err(); err != nil {
 			t.Fatal(err)

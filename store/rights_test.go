@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -9,13 +10,14 @@ import (
 	"time"
 
 	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/broker/reconcile"
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
 
-// rights are what README.md tells operators to give the broker's Redis user: the
-// end of ACL SETUSER.
-const rights = "~latchkey:* +info +evalsha +eval +script|load +get +set +pttl +hmget +hset +hdel +hlen +hgetall +scan"
+// rights are what README.md tells operators to give the Redis user of the broker
+// and of the provisioner: the end of ACL SETUSER.
+const rights = "~latchkey:* +info +evalsha +eval +script|load +get +set +del +pttl +pexpire +hmget +hset +hdel +hgetall +scan +zadd +zrangebyscore +zscore +zrem +llen +lrange +rpush"
 
 // clusterRights come on top in mode cluster.
 const clusterRights = "+cluster|slots +command"
@@ -95,7 +97,7 @@ func everything(t *testing.T, s *store.Store) error {
 	if err := s.PutLink(t.Context(), record, false); err != nil {
 		return err
 	}
-	if err := s.Load(t.Context()); err != nil {
+	if err := s.LoadScripts(t.Context()); err != nil {
 		return err
 	}
 	in := issueInput(t, billing, link)
@@ -108,6 +110,81 @@ func everything(t *testing.T, s *store.Store) error {
 	if _, err := s.Links(t.Context(), ""); err != nil {
 		return err
 	}
-	_, err := s.RemoveLink(t.Context(), billing)
-	return err
+	if _, err := s.RemoveLink(t.Context(), billing); err != nil {
+		return err
+	}
+	if err := provisioning(t, s); err != nil {
+		return err
+	}
+	return publishing(t, s)
+}
+
+// provisioning makes the calls of the ports of package reconcile.
+func provisioning(t *testing.T, s *store.Store) error {
+	t.Helper()
+	changes := []reconcile.AccountChanges{{Account: bob, Changes: []reconcile.Change{
+		{Kind: reconcile.ChangeSubscriber, Subscriber: "1234"}, {Kind: reconcile.ChangeForgetGroup},
+	}}}
+	if err := errors.Join(s.Write(t.Context(), 1, changes)...); err != nil {
+		return err
+	}
+	if _, err := s.Load(t.Context(), []broker.Account{bob}); err != nil {
+		return err
+	}
+	for _, err := range s.Accounts(t.Context(), "web01") {
+		if err != nil {
+			return err
+		}
+	}
+	lease, err := s.Acquire(t.Context(), "web01", "test", time.Minute)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Acquire(t.Context(), "web01", "another", time.Minute); err != nil && !isHeld(err) {
+		return err
+	}
+	if err := errors.Join(s.Renew(t.Context(), lease, time.Minute), s.Release(t.Context(), lease)); err != nil {
+		return err
+	}
+	if err := s.RequestRotation(t.Context(), bob, created); err != nil {
+		return err
+	}
+	due, err := s.Due(t.Context(), created, 10)
+	if err != nil {
+		return err
+	}
+	return s.Done(t.Context(), due...)
+}
+
+func isHeld(err error) bool {
+	_, is := errors.AsType[*reconcile.HeldError](err)
+	return is
+}
+
+// publishing makes the calls around the journal and the catalogue.
+func publishing(t *testing.T, s *store.Store) error {
+	t.Helper()
+	id, err := s.Begin(t.Context(), reconcile.Operation{})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(s.Log(t.Context(), id, []reconcile.Entry{{}}), s.End(t.Context(), reconcile.Operation{ID: id})); err != nil {
+		return err
+	}
+	if _, err := s.Operations(t.Context(), 10); err != nil {
+		return err
+	}
+	if _, err := s.Entries(t.Context(), id, 0); err != nil {
+		return err
+	}
+	if _, err := s.Publish(t.Context(), broker.Revision{}, 0); err != nil {
+		return err
+	}
+	if _, err := s.Revisions(t.Context(), 10); err != nil {
+		return err
+	}
+	if _, err := s.Status(t.Context()); err != nil {
+		return err
+	}
+	return errors.Join(s.Beat(t.Context(), time.Minute), s.Resign(t.Context()))
 }

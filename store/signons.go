@@ -54,6 +54,7 @@ var causes = map[string]broker.Cause{
 	"token":      broker.CauseToken,
 	"subscriber": broker.CauseSubscriber,
 	"aged":       broker.CauseAged,
+	"superseded": broker.CauseSuperseded,
 }
 
 // Issue implements broker.SignOns.
@@ -70,8 +71,8 @@ func (s *Store) Issue(ctx context.Context, in broker.Issue) (broker.Issued, erro
 	if !in.NotBefore.IsZero() {
 		notBefore = in.NotBefore.Unix()
 	}
-	keys := []string{s.accountKey(in.Link.Account), s.tokenKey(in.Token)}
-	reply, err := s.issue.Run(ctx, s.client, keys, in.Link.App, in.LinkToken[:], in.Subscriber,
+	keys, token := []string{s.accountKey(in.Link.Account), s.tokenKey(in.Token)}, newLinkDigest(in.LinkToken)
+	reply, err := s.issue.Run(ctx, s.client, keys, in.Link.App, token[:], in.Subscriber,
 		notBefore, keep, in.Redeemer, grant).StringSlice()
 	if err != nil {
 		return broker.Issued{}, fmt.Errorf("issue: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -31,35 +32,46 @@ type Store struct {
 	client redis.UniversalClient
 	prefix string
 
-	issue, redeem, putLink, removeLink, probe *redis.Script
+	issue, redeem, probe        *redis.Script
+	change, putLink, removeLink *redis.Script
+	acquire, renew, done        *redis.Script
+	begin, end, log, publish    *redis.Script
+	// scripts are all of them.
+	scripts []*redis.Script
 }
 
 // New returns a Store over a client.
 func New(cfg Config) *Store {
-	return &Store{
-		client:     cfg.Client,
-		prefix:     cfg.KeyPrefix,
-		issue:      script("issue"),
-		redeem:     script("redeem"),
-		putLink:    script("putlink"),
-		removeLink: script("removelink"),
-		probe:      script("probe"),
+	s := &Store{client: cfg.Client, prefix: cfg.KeyPrefix}
+	add := func(parts ...string) *redis.Script {
+		added := script(parts...)
+		s.scripts = append(s.scripts, added)
+		return added
 	}
+	s.issue, s.redeem, s.probe = add("issue"), add("redeem"), add("probe")
+	s.change, s.putLink, s.removeLink = add("record", "change"), add("record", "putlink"), add("record", "removelink")
+	s.acquire, s.renew, s.done = add("acquire"), add("renew"), add("done")
+	s.begin, s.end, s.log, s.publish = add("begin"), add("end"), add("log"), add("publish")
+	return s
 }
 
-// script panics when a script was left out of the build.
-func script(name string) *redis.Script {
-	text, err := scripts.ReadFile("scripts/" + name + ".lua")
-	if err != nil {
-		panic(err)
+// script joins the files of a script. It panics when one was left out of the build.
+func script(parts ...string) *redis.Script {
+	var whole strings.Builder
+	for _, name := range parts {
+		text, err := scripts.ReadFile("scripts/" + name + ".lua")
+		if err != nil {
+			panic(err)
+		}
+		whole.Write(text)
 	}
-	return redis.NewScript(string(text))
+	return redis.NewScript(whole.String())
 }
 
-// Load puts the scripts into Redis (on a cluster into every primary), so that
+// LoadScripts puts the scripts into Redis (on a cluster into every primary), so that
 // the first call needs no second round trip, and probes it.
-func (s *Store) Load(ctx context.Context) error {
-	for _, script := range []*redis.Script{s.issue, s.redeem, s.putLink, s.removeLink, s.probe} {
+func (s *Store) LoadScripts(ctx context.Context) error {
+	for _, script := range s.scripts {
 		if err := script.Load(ctx, s.client).Err(); err != nil {
 			return fmt.Errorf("load scripts: %w", err)
 		}

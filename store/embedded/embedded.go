@@ -73,6 +73,9 @@ func (r *Redis) hook(sections map[string]string) server.Hook {
 	}
 }
 
+// Addr is host:port, for other processes on this machine.
+func (r *Redis) Addr() string { return r.mini.Addr() }
+
 // Client returns the client of the store; Close closes it.
 func (r *Redis) Client() redis.UniversalClient { return r.client }
 

@@ -1,16 +1,15 @@
--- Keeps a link of an account: one atomic step.
+-- Keeps a link of an account (after record.lua): one atomic step.
 --
 -- KEYS  1 account
--- ARGV  1 app   2 digest of the link token   3 created (4 bytes)
+-- ARGV  1 app   2 digest of the link token (20 bytes)   3 created (4 bytes)
 --       4 subscriber   5 "1" to replace a link that is there
 -- Returns {"ok"}, {"exists"} or {"subscriber"}.
-local stored = redis.call('HMGET', KEYS[1], '/subscriber', ARGV[1])
-if stored[1] and stored[1] ~= ARGV[4] then return {'subscriber'} end
-local generation = 1
-if stored[2] then
-  if ARGV[5] ~= '1' then return {'exists'} end
-  generation = (tonumber(string.sub(stored[2], 37)) or 0) + 1
-end
-redis.call('HSET', KEYS[1], '/subscriber', ARGV[4],
-  ARGV[1], ARGV[2] .. ARGV[3] .. string.format('%d', generation))
+if fields['/subscriber'] and fields['/subscriber'] ~= ARGV[4] then return {'subscriber'} end
+local link = read(ARGV[1])
+if link.digest == ARGV[2] then return {'ok'} end -- the same call sent twice
+local there = fields[ARGV[1]] or #tokens(link) > 0
+if there and ARGV[5] ~= '1' then return {'exists'} end
+set('/subscriber', ARGV[4])
+confirm(ARGV[1], link, ARGV[2], ARGV[3], UNKNOWN)
+finish(false)
 return {'ok'}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,13 +24,22 @@ type Subject struct {
 	Advance func(time.Duration)
 }
 
+// test is one promise.
+type test struct {
+	name string
+	run  func(*testing.T, Subject)
+}
+
 // Run shows that a store keeps the promises of its ports. start is called for
 // each test.
 func Run(t *testing.T, start func(*testing.T) Subject) {
-	tests := []struct {
-		name string
-		test func(*testing.T, Subject)
-	}{
+	for _, tt := range slices.Concat(signOns(), byHand(), changes(), accounts(), leases(), requests(), journal(), catalogue()) {
+		t.Run(tt.name, func(t *testing.T) { tt.run(t, start(t)) })
+	}
+}
+
+func signOns() []test {
+	return []test{
 		{"a token is granted once and repeated for its claimant only", grantedOnce},
 		{"the grant comes back as it was issued", grantUnchanged},
 		{"each refusal has its cause and writes nothing", refusals},
@@ -41,11 +51,6 @@ func Run(t *testing.T, start func(*testing.T) Subject) {
 		{"an issue sent twice forgets no redemption", issuedTwice},
 		{"of many racing claimants one wins", race},
 		{"nothing secret is stored", nothingSecret},
-		{"links are kept, replaced, listed and removed", links},
-		{"an account has one subscriber", oneSubscriber},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { tt.test(t, start(t)) })
 	}
 }
 

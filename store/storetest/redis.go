@@ -5,7 +5,6 @@ package storetest
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -84,6 +83,9 @@ func startServer(t testing.TB, args ...string) *RedisServer {
 	port := FreePort(t)
 	r := &RedisServer{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: t.TempDir(), t: t}
 	listen := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", r.Dir}
+	if slices.Contains(args, "--cluster-enabled") { // else the nodes talk at port + 10000, which may be taken
+		listen = append(listen, "--cluster-port", strconv.Itoa(FreePort(t)))
+	}
 	if args[0] == "--sentinel" { // its file comes first
 		r.args = append([]string{args[1], "--sentinel"}, listen...)
 	} else {
@@ -137,10 +139,15 @@ func (r *RedisServer) Options() store.Options {
 	return store.Options{Mode: store.Standalone, Addresses: []string{r.Addr}}
 }
 
+// clientTimeout: a test's Redis shares the processor with all other tests.
+const clientTimeout = 5 * time.Second
+
 // Client returns a client made by store.Open, closed with the test.
 func (r *RedisServer) Client() redis.UniversalClient {
 	r.t.Helper()
-	client, err := store.Open(r.Options())
+	o := r.Options()
+	o.Timeout = clientTimeout
+	client, err := store.Open(o)
 	if err != nil {
 		r.t.Fatalf("open store: %v", err)
 	}
@@ -183,15 +190,30 @@ func Dump(t testing.TB, client redis.UniversalClient) string {
 	ctx := context.Background()
 	var out strings.Builder
 	for _, key := range keysOf(t, client) {
-		value, err := client.Get(ctx, key).Result()
+		value, err := valueOf(ctx, client, key)
 		if err != nil {
-			fields, hashErr := client.HGetAll(ctx, key).Result()
-			if hashErr != nil {
-				t.Fatalf("dump %q: %v", key, errors.Join(err, hashErr))
-			}
-			value = fmt.Sprint(fields)
+			t.Fatalf("dump %q: %v", key, err)
 		}
-		fmt.Fprintf(&out, "%s = %s\n", key, value)
+		fmt.Fprintf(&out, "%s = %v\n", key, value)
 	}
 	return out.String()
+}
+
+func valueOf(ctx context.Context, client redis.UniversalClient, key string) (any, error) {
+	switch kind, err := client.Type(ctx, key).Result(); {
+	case err != nil:
+		return nil, err
+	case kind == "string":
+		return client.Get(ctx, key).Result()
+	case kind == "hash":
+		return client.HGetAll(ctx, key).Result()
+	case kind == "list":
+		return client.LRange(ctx, key, 0, -1).Result()
+	case kind == "zset":
+		return client.ZRangeWithScores(ctx, key, 0, -1).Result()
+	case kind == "none": // expired meanwhile
+		return "", nil
+	default:
+		return nil, fmt.Errorf("its type %s is not known here", kind)
+	}
 }
