@@ -2,6 +2,7 @@ package cpanelfake
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -39,6 +40,10 @@ type Account struct {
 type State struct {
 	mu       sync.RWMutex
 	accounts map[string]*stored
+
+	// images has the digests of pictures that were checked: the same few come with
+	// every account, and decoding one takes longer than everything else.
+	images sync.Map
 }
 
 type stored struct {
@@ -147,6 +152,13 @@ func (s *State) PutGroup(user string, g Group) error {
 func (s *State) PutLink(user string, l Link) error {
 	if err := l.check(); err != nil {
 		return err
+	}
+	digest := sha256.Sum256([]byte(l.Base64PNGImage))
+	if _, known := s.images.Load(digest); !known {
+		if err := checkImage(l.Base64PNGImage); err != nil {
+			return err
+		}
+		s.images.Store(digest, true)
 	}
 	return s.edit(user, func(a *stored) { a.links[l.App] = l })
 }

@@ -1,0 +1,241 @@
+package whm_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/latchkey-sso/latchkey/broker/reconcile"
+)
+
+func TestOnlyAResultOfOneIsASuccess(t *testing.T) {
+	write := createLink("bob", app)
+	tests := []struct {
+		answer string
+		want   kind // the zero kind is a success
+		whole  bool // the error of Run, not of a Reply
+	}{
+		{`{"metadata":{"result":1}}`, kind{}, false},
+		{`{"metadata":{"result":"1","reason":"no"},"data":"x","else":[]}`, kind{}, false},
+		{` {"data":[],"metadata":{"result":1,"reason":{}}} `, kind{}, false},
+		{`{"metadata":{"result":0,"reason":"no"}}`, kind{item, false, false}, false},
+		{`{"metadata":{"result":"0"}}`, kind{item, false, false}, false},
+		{`{"metadata":{"result":2}}`, kind{item, false, false}, false},
+		{`{"metadata":{"result":true}}`, kind{item, false, false}, false},
+		{`{"metadata":{"result":1.0}}`, kind{item, false, false}, false},
+		{`{"metadata":{"result":[1]}}`, kind{item, false, false}, false},
+		{`{"metadata":{"result":"01"}}`, kind{item, false, false}, false},
+		{`{"metadata":{"result":null}}`, kind{item, true, true}, true},
+		{`{"metadata":{"reason":"OK"}}`, kind{item, true, true}, true},
+		{`{"metadata":"1"}`, kind{item, true, true}, true},
+		{`{"result":1}`, kind{item, true, true}, true},
+		{`{}`, kind{item, true, true}, true},
+		{`[]`, kind{item, true, true}, true},
+		{`1`, kind{item, true, true}, true},
+		{`null`, kind{item, true, true}, true},
+		{``, kind{item, true, true}, true},
+		{`{"metadata":{"result":1}}{}`, kind{item, true, true}, true},
+		{`{"metadata":{"result":1}`, kind{item, true, true}, true},
+		{`<html>{"metadata":{"result":1}}</html>`, kind{item, true, true}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.answer, func(t *testing.T) {
+			replies, err := scripted(t, answers(tt.answer)).Run(t.Context(), []reconcile.Command{write})
+			if tt.whole {
+				expect(t, err, tt.want, "create_integration_link")
+				return
+			}
+			must(t, err)
+			if tt.want != (kind{}) {
+				expect(t, replies[0].Err, tt.want)
+			} else if replies[0].Err != nil {
+				t.Errorf("got %v, want a success", replies[0].Err)
+			}
+		})
+	}
+}
+
+func TestAnswersToABatch(t *testing.T) {
+	done, maybe, notRun := kind{}, kind{item, true, true}, kind{item, true, false}
+	const one = `{"metadata":{"result":1}}`
+	tests := []struct {
+		answer string
+		want   []kind // of the replies; nil means that the request failed
+		whole  kind
+	}{
+		{`{"data":{"result":[` + one + `,` + one + `]},"metadata":{"result":1}}`, []kind{done, done}, kind{}},
+		{`{"data":{"result":[` + one + `,` + one + `]},"metadata":{"result":0,"reason":"some failed"}}`, []kind{done, done}, kind{}},
+		{`{"data":{"result":[` + one + `]},"metadata":{"result":0}}`, []kind{done, notRun}, kind{}},
+		{`{"data":{"result":[]},"metadata":{"result":1}}`, []kind{notRun, notRun}, kind{}},
+		{`{"data":{"result":[null,"x"]},"metadata":{"result":1}}`, []kind{maybe, maybe}, kind{}},
+		{`{"data":{"result":[{"metadata":{"result":0}},` + one + `,` + one + `]},"metadata":{"result":1}}`, []kind{{item, false, false}, done}, kind{}},
+		{`{"data":{"result":[]},"metadata":{"result":0,"reason":"no"}}`, nil, kind{item, false, false}},
+		{`{"data":{},"metadata":{"result":0}}`, nil, kind{item, false, false}},
+		{`{"metadata":{"result":0,"reason":"no"}}`, nil, kind{item, false, false}},
+		{`{"metadata":{"result":1}}`, nil, maybe},
+		{`{"data":{"result":null},"metadata":{"result":1}}`, nil, maybe},
+		{`{"data":{"result":{}},"metadata":{"result":1}}`, nil, maybe},
+		{`{"data":[],"metadata":{"result":1}}`, nil, maybe},
+	}
+	for _, tt := range tests {
+		t.Run(tt.answer, func(t *testing.T) {
+			replies, err := scripted(t, answers(tt.answer)).Run(t.Context(), []reconcile.Command{createLink("bob", "a"), createLink("bob", "b")})
+			if tt.want == nil {
+				expect(t, err, tt.whole)
+				return
+			}
+			must(t, err)
+			for i, want := range tt.want {
+				if want == done {
+					must(t, replies[i].Err)
+				} else {
+					expect(t, replies[i].Err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestReasonsAreFitToBeShown(t *testing.T) {
+	const xid = "API failure: (XID abc123) "
+	long := strings.Repeat("é", 600)
+	tests := []struct{ name, reason, want string }{
+		{"an XID", xid + "The user “bob” does not exist.", "The user “bob” does not exist."},
+		{"an XID within", "It failed: " + xid + "no", "It failed: no"},
+		{"two XIDs", xid + "a: (XID 9z8y7x) b", "a: b"},
+		{"no XID", "Something (XID) is wrong", "Something (XID) is wrong"},
+		{"nothing", "", "WHM gave no reason"},
+		{"nothing but an XID", xid, "WHM gave no reason"},
+		{"control characters", "a\u0007b\x1b[31mc\nd\u202ee", "ab[31mc de"},
+		{"too long", xid + long, long[:1000]},
+		{"not UTF-8", "a\xffb", "a\ufffdb"},
+		{"our secrets", "bad token " + linkToken + " of " + apiToken, "bad token [redacted] of [redacted]"},
+		{"our secrets, hidden", "bad token " + linkToken[:5] + "\x00" + linkToken[5:], "bad token [redacted]"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := scripted(t, answers(`{"metadata":{"result":0,"reason":`+quote(tt.reason)+`}}`))
+			replies := ok(c.Run(t.Context(), []reconcile.Command{createLink("bob", app)}))(t)
+			if got := failure(t, replies[0].Err).Message; got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// quote writes a JSON string as a careless server does: bytes as they are.
+func quote(text string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c < ' ':
+			b.WriteString(`\u00` + string("0123456789abcdef"[c>>4]) + string("0123456789abcdef"[c&15]))
+		case c == '"' || c == '\\':
+			b.WriteString(`\` + string(c))
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String() + `"`
+}
+
+func TestConfigsOfAnyScalar(t *testing.T) {
+	tests := []struct {
+		name, data string
+		want       map[string]string // nil means unreadable
+	}{
+		{"scalars", `{"userconfig":{"label":"é","order":7,"hide":false,"x":true,"y":1.50,"z":null,"n":{"a":1},"l":[1],"e":""}}`,
+			map[string]string{"label": "é", "order": "7", "hide": "0", "x": "1", "y": "1.50", "e": ""}},
+		{"a token all the same", `{"userconfig":{"token":"` + linkToken + `"}}`, map[string]string{}},
+		{"an empty hash of Perl", `{"userconfig":[]}`, map[string]string{}},
+		{"none", `{}`, map[string]string{}},
+		{"null", `{"userconfig":null}`, map[string]string{}},
+		{"no data", `null`, map[string]string{}},
+		{"a word", `{"userconfig":"x"}`, nil},
+		{"a list", `{"userconfig":[1]}`, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := scripted(t, answers(`{"metadata":{"result":1},"data":`+tt.data+`}`))
+			reply := ok(c.Run(t.Context(), []reconcile.Command{{Function: reconcile.GetLink, User: "bob", App: app}}))(t)[0]
+			if tt.want == nil {
+				expect(t, reply.Err, kind{item, true, false}, "cannot be read")
+				return
+			}
+			if reply.Err != nil || reply.Config == nil || !maps.Equal(reply.Config, tt.want) {
+				t.Errorf("got %v, error %v, want %v", reply.Config, reply.Err, tt.want)
+			}
+		})
+	}
+}
+
+func TestLinksInOtherForms(t *testing.T) {
+	tests := []struct {
+		data string
+		want []string
+		bad  bool
+	}{
+		{`{"links":[{"app":"a"},{"app":"b"}]}`, []string{"a", "b"}, false},
+		{`{"links":{"app":"a"}}`, []string{"a"}, false},
+		{`{"links":{"a":{"app":"a"},"b":"/path"}}`, []string{"a", "b"}, false},
+		{`{"links":[{"else":1},null,{"app":"b"}]}`, []string{"b"}, false},
+		{`{"links":null}`, nil, false},
+		{`{"links":{}}`, nil, false},
+		{`{}`, nil, false},
+		{`null`, nil, false},
+		{`{"links":"x"}`, nil, true},
+		{`{"links":1}`, nil, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.data, func(t *testing.T) {
+			c := scripted(t, answers(`{"metadata":{"result":1},"data":`+tt.data+`}`))
+			reply := ok(c.Run(t.Context(), []reconcile.Command{listLinks("bob")}))(t)[0]
+			if tt.bad {
+				expect(t, reply.Err, kind{item, true, false}, "list_integration_links")
+				return
+			}
+			got := slices.Sorted(slices.Values(reply.Names))
+			if reply.Err != nil || !slices.Equal(got, tt.want) {
+				t.Errorf("got %v, error %v, want %v", got, reply.Err, tt.want)
+			}
+		})
+	}
+}
+
+// Packed, so that the server sends little: it is the unpacked answer that counts.
+func TestAnswersHaveALimit(t *testing.T) {
+	pack := func(text string) []byte {
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		ok(z.Write([]byte(text)))(t)
+		must(t, z.Close())
+		return packed.Bytes()
+	}
+	packed := append(bytes.Repeat(pack(strings.Repeat(" ", 1<<20)), 64), pack(`{"metadata":{"result":1}}`)...)
+	c := scripted(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(packed)
+	})
+	_, err := c.Run(t.Context(), []reconcile.Command{createLink("bob", app)})
+	expect(t, err, kind{item, true, true}, "64 MiB")
+}
+
+func checkMessage(t *testing.T, f *reconcile.Failure) {
+	t.Helper()
+	if f.Message == "" || utf8.RuneCountInString(f.Message) > 500 || !utf8.ValidString(f.Message) || strings.ContainsFunc(f.Message, unicode.IsControl) {
+		t.Errorf("got message %q, want 1 to 500 characters and none that controls", f.Message)
+	}
+	for _, secret := range []string{apiToken, linkToken} {
+		if strings.Contains(fmt.Sprintf("%+v %v", f, f.Err), secret) {
+			t.Errorf("the failure %q holds a secret", f.Message)
+		}
+	}
+}
