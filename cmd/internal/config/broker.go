@@ -2,10 +2,8 @@ package config
 
 import (
 	"math"
-	"net"
 	"net/netip"
 	"os"
-	"strings"
 	"time"
 )
 
@@ -22,21 +20,24 @@ const (
 	DurabilityReplicated = "replicated"
 )
 
-// Broker configures `broker serve`. The provisioner reads PublicURL only.
+// Broker configures `broker serve`. The provisioner reads PublicURL and
+// LinkTokenMaxAge only.
 type Broker struct {
 	// Listen is where cPanel servers and browsers arrive, host:port.
 	Listen string `koanf:"listen" default:":8080" help:"host:port for cPanel servers and browsers"`
 	// OperatorListen is where operators and their balancers ask for health.
 	OperatorListen string `koanf:"operator_listen" default:"127.0.0.1:8081" help:"host:port for operators: health"`
 	// TLS with both files empty means plain HTTP, for behind a balancer.
-	TLS BrokerTLS `koanf:"tls"`
+	TLS ListenerTLS `koanf:"tls"`
 	// PublicURL is the address that servers and browsers use, without a slash at
 	// its end. https, or http for a loopback host. Required.
 	PublicURL string `koanf:"public_url" help:"address that servers and browsers use, e.g. https://sso.example.com"`
 	// OneTimeTokenTTL: 10s to 10m.
 	OneTimeTokenTTL time.Duration `koanf:"one_time_token_ttl" default:"120s" help:"lifetime of a one-time token, 10s to 10m"`
-	// LinkTokenMaxAge: 0 for no limit, else 1h or more.
-	LinkTokenMaxAge time.Duration `koanf:"link_token_max_age" default:"2160h" help:"age at which a link token is due to be replaced, 1h or more; it is refused at twice the age; 0 for never"`
+	// LinkTokenMaxAge is the age at which a daemon of the provisioner replaces a
+	// link token; without one it is refused at twice the age. 0 for no limit, else
+	// 1h or more.
+	LinkTokenMaxAge time.Duration `koanf:"link_token_max_age" default:"2160h" help:"age at which a daemon of the provisioner replaces a link token, 1h or more; without one it is refused at twice the age; 0 for never"`
 	// TrustedProxies may say who the client is. IPs or CIDRs in the file.
 	TrustedProxies []netip.Prefix `koanf:"trusted_proxies" help:"IPs or CIDRs of the proxies whose forwarding headers count"`
 	// SigningKeysDir must exist for RoleBroker.
@@ -51,12 +52,6 @@ type Broker struct {
 	LogLevel   string        `koanf:"log_level" default:"info" choices:"debug,info,warn,error" help:"least severe level that is logged"`
 }
 
-// BrokerTLS is TLS on Broker.Listen: both files or none.
-type BrokerTLS struct {
-	CertFile string `koanf:"cert_file" is:"path" help:"PEM certificate chain of the public listener"`
-	KeyFile  string `koanf:"key_file" is:"path" help:"PEM private key of the public listener"`
-}
-
 // Limits guard the public listener.
 type Limits struct {
 	// PerAddressRate is in requests per second and source address; 0 for no limit.
@@ -67,9 +62,7 @@ type Limits struct {
 
 func (c *checker) broker() {
 	b := c.cfg.Broker
-	c.listeners(b)
-	c.brokerTLS(b.TLS)
-
+	c.listenerTLS("broker.tls", b.TLS, RoleBroker)
 	if b.PublicURL != "" {
 		c.webURL("broker.public_url", b.PublicURL, urlRule{noQuery: true, loopbackHTTP: true})
 	} else if c.role != 0 {
@@ -92,37 +85,6 @@ func (c *checker) broker() {
 		c.problem("broker.durability", "replicated is not in this version, which confirms a redemption on the local Redis only: set it to local")
 	}
 	c.limits(b.Limits)
-}
-
-func (c *checker) listeners(b Broker) {
-	host, port, ok := c.hostPort("broker.listen", b.Listen, false)
-	opHost, opPort, opOK := c.hostPort("broker.operator_listen", b.OperatorListen, false)
-	if !ok || !opOK || port == 0 || port != opPort {
-		return
-	}
-	if strings.EqualFold(host, opHost) || everyAddress(host) || everyAddress(opHost) {
-		c.problem("broker.operator_listen", "must differ from broker.listen (%s): give operators a port of their own, e.g. 127.0.0.1:8081", b.Listen)
-	}
-}
-
-// everyAddress reports whether listening on host takes the port on every address.
-func everyAddress(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "" || err == nil && addr.IsUnspecified()
-}
-
-func (c *checker) brokerTLS(t BrokerTLS) {
-	switch {
-	case t.CertFile == "" && t.KeyFile == "":
-		return
-	case t.KeyFile == "":
-		c.problem("broker.tls.key_file", "is required with broker.tls.cert_file: give both, or none for plain HTTP behind a balancer")
-	case t.CertFile == "":
-		c.problem("broker.tls.cert_file", "is required with broker.tls.key_file: give both, or none for plain HTTP behind a balancer")
-	}
-	if c.role.has(RoleBroker) {
-		c.keyPair(t)
-	}
 }
 
 func (c *checker) keysDir(dir string) {
@@ -155,30 +117,4 @@ func (c *checker) between(key string, d, least, most time.Duration) {
 	if d < least || d > most {
 		c.problem(key, "must be from %s to %s, not %s", duration(least), duration(most), duration(d))
 	}
-}
-
-// hostPort checks an address. To dial, it needs a host and a port other than 0.
-func (c *checker) hostPort(key, address string, dial bool) (host string, port int, ok bool) {
-	host, portText, err := net.SplitHostPort(address)
-	if err != nil {
-		c.problem(key, "must be host:port, e.g. %s, not %s", hostPortExample(dial), quote(address))
-		return "", 0, false
-	}
-	port, ok = portNumber(portText)
-	switch {
-	case !ok || dial && port == 0:
-		c.problem(key, "has a bad port in %s: give a number up to 65535", quote(address))
-		return "", 0, false
-	case dial && host == "" || strings.ContainsAny(host, " /@\\?#"):
-		c.problem(key, "has a bad host in %s: write host:port, e.g. %s", quote(address), hostPortExample(dial))
-		return "", 0, false
-	}
-	return host, port, true
-}
-
-func hostPortExample(dial bool) string {
-	if dial {
-		return "127.0.0.1:6379"
-	}
-	return `":8080"`
 }

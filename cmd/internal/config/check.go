@@ -1,12 +1,10 @@
 package config
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"net/url"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -22,8 +20,10 @@ type checker struct {
 }
 
 func (c *checker) all() {
+	c.listeners()
 	c.store()
 	c.broker()
+	c.provisioner()
 	c.portals()
 	c.servers()
 	c.subscribers()
@@ -165,31 +165,4 @@ func (c *checker) certificates(key, path string) {
 	if !x509.NewCertPool().AppendCertsFromPEM(data) {
 		c.problem(key, "%s has no PEM certificate in it: it should have -----BEGIN CERTIFICATE-----", path)
 	}
-}
-
-// keyPair checks that certificate and key can be read and belong together.
-func (c *checker) keyPair(t BrokerTLS) {
-	cert, certOK := c.readable("broker.tls.cert_file", t.CertFile)
-	private, keyOK := c.readable("broker.tls.key_file", t.KeyFile)
-	if !certOK || !keyOK {
-		return
-	}
-	if _, err := tls.X509KeyPair(cert, private); err != nil {
-		c.problem("broker.tls.key_file", "does not go with broker.tls.cert_file: %s", err)
-	}
-	if info, err := os.Stat(t.KeyFile); err == nil && info.Mode().Perm()&0o004 != 0 {
-		c.warn("broker.tls.key_file", "%s can be read by everyone on this machine: chmod 600 it", t.KeyFile)
-	}
-}
-
-func (c *checker) readable(key, path string) ([]byte, bool) {
-	if path == "" {
-		return nil, false
-	}
-	data, err := readLimited(path, 1<<20)
-	if err != nil {
-		c.problem(key, "%s: %s", path, cause(err))
-		return nil, false
-	}
-	return data, true
 }

@@ -11,10 +11,11 @@ package config
 //
 // Fields without a key hold what Load derived, secrets above all.
 type Config struct {
-	Store   Store    `koanf:"store"`
-	Broker  Broker   `koanf:"broker"`
-	Portals []Portal `koanf:"portals"` // no default; the broker needs one at least
-	Servers []Server `koanf:"servers"` // no default; one at least
+	Store       Store       `koanf:"store"`
+	Broker      Broker      `koanf:"broker"`
+	Provisioner Provisioner `koanf:"provisioner"`
+	Portals     []Portal    `koanf:"portals"` // no default; one at least
+	Servers     []Server    `koanf:"servers"` // no default; one at least
 
 	Subscribers Subscribers `koanf:"subscribers"`
 	Group       Group       `koanf:"group"`

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,10 @@ func TestDefaults(t *testing.T) {
 		{"broker.limits", cfg.Broker.Limits, config.Limits{PerAddressRate: 50, PerAddressBurst: 200}},
 		{"broker.drain_delay", cfg.Broker.DrainDelay, 2 * time.Second},
 		{"broker.log_level", cfg.Broker.LogLevel, "info"},
+		{"provisioner", cfg.Provisioner, config.Provisioner{
+			Interval: time.Hour, RequestsPerServer: 4, CommandsPerRequest: 48, RequestsPerSecond: 20,
+			RequestTimeout: 30 * time.Second, LogLevel: "info",
+		}},
 		{"subscribers.source", cfg.Subscribers.Source, config.SubscribersFile},
 		{"subscribers.file.path", cfg.Subscribers.File.Path, "accounts.csv"},
 		{"subscribers.sql.driver", cfg.Subscribers.SQL.Driver, config.DriverPostgres},
@@ -53,8 +58,8 @@ portals:
 servers:
   - {id: web01, url: "https://web01.example.com:2087/"}
 links:
-  - {id: a, label: A, portal: portal, path: /}
-  - {id: b, label: B, portal: portal, path: /, enabled: false}
+  - {id: a, label: A, implements: billing, portal: portal, path: /}
+  - {id: b, label: B, implements: billing, portal: portal, path: /, enabled: false}
 broker: {public_url: "https://sso.example.com/base//"}
 `, config.LoadOptions{})
 	p := cfg.Portals[0]
@@ -81,6 +86,28 @@ broker: {public_url: "https://sso.example.com/base//"}
 	}
 	if _, ok := cfg.Server("web02"); ok {
 		t.Error("server web02: found")
+	}
+}
+
+// TestServerURLWithoutPort holds that what is left out is WHM's port, and that
+// what is given stays.
+func TestServerURLWithoutPort(t *testing.T) {
+	for _, c := range []struct{ name, url, want string }{
+		{"no port", "https://web01.example.com", "https://web01.example.com:2087"},
+		{"no port and a slash", "https://web01.example.com/", "https://web01.example.com:2087"},
+		{"no port and an address", "https://203.0.113.10", "https://203.0.113.10:2087"},
+		{"no port and an IPv6 address", "https://[2001:db8::1]", "https://[2001:db8::1]:2087"},
+		{"WHM's port", "https://web01.example.com:2087", "https://web01.example.com:2087"},
+		{"that of https, for a service subdomain", "https://whm.example.com:443", "https://whm.example.com:443"},
+		{"another port", "https://[2001:db8::1]:8443/", "https://[2001:db8::1]:8443"},
+		{"no URL", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := mustLoad(t, "", "servers:\n  - {id: web01, url: \""+c.url+"\"}\n", config.LoadOptions{})
+			if got := cfg.Servers[0].URL; got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
 	}
 }
 
@@ -114,9 +141,11 @@ func TestPin(t *testing.T) {
 func TestEffectiveLoadsAgain(t *testing.T) {
 	dir := fixture(t)
 	for name, text := range map[string]string{
-		"links":     replace(t, valid, "label: Billing", `label: "yes"`),
-		"no links":  valid[:strings.Index(valid, "links:")] + "links: []",
-		"no choice": valid[:strings.Index(valid, "links:")],
+		"links":      replace(t, valid, "label: Billing", `label: "yes"`),
+		"no links":   valid[:strings.Index(valid, "links:")] + "links: []",
+		"no choice":  valid[:strings.Index(valid, "links:")],
+		"no port":    replace(t, valid, "web01.example.com:2087", "web01.example.com"),
+		"small rate": replace(t, valid, "requests_per_second: 20", "requests_per_second: 0.000001"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			first := mustLoad(t, dir, text, config.LoadOptions{Role: both})
@@ -165,6 +194,12 @@ func TestExample(t *testing.T) {
 	if len(cfg.Portals) != 1 || len(cfg.Servers) != 1 || !cfg.DefaultCatalogue() {
 		t.Errorf("got %+v, want a portal, a server and the default catalogue", cfg)
 	}
+	provisioner := replace(t, config.Example, "/run/secrets/web01-token", "DIR/token")
+	provisioner = replace(t, provisioner, "/etc/latchkey/accounts.csv", "DIR/accounts.csv")
+	cfg = mustLoad(t, dir, provisioner, config.LoadOptions{Role: config.RoleProvisioner})
+	if got, want := cfg.Provisioner, config.Default().Provisioner; got != want {
+		t.Errorf("provisioner: got %+v, want the defaults", got)
+	}
 
 	var all []string
 	for line := range strings.SplitSeq(text, "\n") {
@@ -179,6 +214,49 @@ func TestExample(t *testing.T) {
 	for _, p := range report.Errors() {
 		t.Errorf("with its comments taken off: %s", p)
 	}
+}
+
+// TestExampleShowsEveryKey keeps the promise of the example's first line: that
+// each key stands in its section, be it in a comment.
+func TestExampleShowsEveryKey(t *testing.T) {
+	begin := regexp.MustCompile(`(?m)^(# )?[a-z_]+:`)
+	sections := map[string]string{}
+	places := begin.FindAllStringIndex(config.Example, -1)
+	for i, place := range places {
+		end := len(config.Example)
+		if i+1 < len(places) {
+			end = places[i+1][0]
+		}
+		name := strings.Trim(config.Example[place[0]:place[1]], "# :")
+		sections[name] = config.Example[place[0]:end]
+	}
+	for _, path := range paths(reflect.TypeFor[config.Config](), "") {
+		section, _, _ := strings.Cut(path, ".")
+		name := path[strings.LastIndex(path, ".")+1:]
+		if !regexp.MustCompile(`\b` + name + `:`).MatchString(sections[section]) {
+			t.Errorf("%s: got no such key in the section %q", path, sections[section])
+		}
+	}
+}
+
+// paths are all keys of the file, those of lists too.
+func paths(t reflect.Type, parent string) []string {
+	var all []string
+	for f := range t.Fields() {
+		name := f.Tag.Get("koanf")
+		if name == "" || name == "-" {
+			continue
+		}
+		path, of := strings.TrimPrefix(parent+"."+name, "."), f.Type
+		if of.Kind() == reflect.Slice {
+			of = of.Elem()
+		}
+		all = append(all, path)
+		if of.Kind() == reflect.Struct {
+			all = append(all, paths(of, path)...)
+		}
+	}
+	return all
 }
 
 // TestWholeReport breaks many things at once, in every source.

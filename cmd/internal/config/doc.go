@@ -24,7 +24,7 @@
 //     wins) and fills the Config. A list counts as one value: it is replaced, not
 //     merged.
 //  4. Values that follow from others are filled in: a portal's audience and
-//     fallback from its login URL.
+//     fallback from its login URL, and the port of a server's WHM.
 //  5. Secrets are read, from their environment variable or from their file.
 //  6. Each section's rules run. A rule names a key; where the key's value came
 //     from (line, variable or flag) is looked up when the problem is noted. A key

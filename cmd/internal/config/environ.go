@@ -36,6 +36,10 @@ func serverTokenVariable(id string) string {
 	return variablePrefix + "SERVERS_" + variablePart(id) + "_TOKEN"
 }
 
+func serverHookSecretVariable(id string) string {
+	return variablePrefix + "SERVERS_" + variablePart(id) + "_HOOK_SECRET"
+}
+
 // orVariable ends a sentence with the variable of an id, if there is an id.
 func orVariable(id string, variable func(string) string) string {
 	if id == "" {

@@ -41,6 +41,13 @@ broker:
   signing_keys_dir: DIR/keys
   confirm: auto
   durability: local
+provisioner:
+  listen: "127.0.0.1:8082"
+  interval: 1h
+  requests_per_server: 4
+  commands_per_request: 48
+  requests_per_second: 20
+  request_timeout: 30s
 portals:
   - id: portal
     handoff: form_post
@@ -57,6 +64,7 @@ servers:
     url: https://web01.example.com:2087
     user: root
     token_file: DIR/token
+    hook_secret_file: DIR/hook
     source_ips: ["203.0.113.10"]
 subscribers:
   source: file
@@ -95,6 +103,10 @@ func fixture(t *testing.T) (dir string) {
 	write("secret", "0123456789abcdef\n")
 	write("short", "0123456789abcde\n")
 	write("token", "WHMTOKEN\n")
+	write("usertoken", "root:WHMTOKEN\n")
+	write("hook", "0123456789abcde~\n")
+	write("spaced", "0123456789 abcdef\n")
+	write("umlaut", "0123456789abcdefä\n")
 	write("empty", "\n")
 	write("lines", "one\ntwo\n")
 	write("big", strings.Repeat("x", 64<<10+1))

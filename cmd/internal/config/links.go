@@ -30,7 +30,7 @@ type Link struct {
 	Label string `koanf:"label"`
 	// Implements is the purpose that cPanel knows the link by: billing,
 	// customer_service, support, upgrade; other words ^[a-z0-9_]+$ vary by server.
-	// Empty for none.
+	// Required.
 	Implements string `koanf:"implements"`
 	// Order sorts the link in its group; 0 or more.
 	Order int `koanf:"order" default:"0"`
@@ -110,6 +110,7 @@ func (c *checker) order(key string, order int) {
 
 func (c *checker) implements(key, word string) {
 	if word == "" {
+		c.problem(key, "is required: one of %s", strings.Join(knownPurposes, ", "))
 		return
 	}
 	if !purpose.MatchString(word) {

@@ -140,11 +140,7 @@ func (c *Config) derive() {
 		c.Portals[i].derive()
 	}
 	for i := range c.Servers {
-		s := &c.Servers[i]
-		s.URL = strings.TrimRight(s.URL, "/")
-		if len(s.SourceIPs) == 0 {
-			s.SourceIPs = nil
-		}
+		c.Servers[i].derive()
 	}
 }
 

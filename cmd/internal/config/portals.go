@@ -39,8 +39,6 @@ type Portal struct {
 	ClientSecret broker.Secret `koanf:"-"`
 }
 
-const minClientSecret = 16
-
 // unreserved are the characters that form encoding leaves alone. RFC 6749 section
 // 2.3.1 wants client ids and secrets form-encoded inside HTTP Basic, and many
 // clients do not do that: with these both are right.
@@ -72,7 +70,7 @@ func origin(u *url.URL) string {
 }
 
 func (c *checker) portals() {
-	if len(c.cfg.Portals) == 0 && c.role.has(RoleBroker) {
+	if len(c.cfg.Portals) == 0 && c.role != 0 {
 		c.problem("portals", "list at least one portal, e.g. `- id: portal` with its login_url")
 	}
 	ids, clients, variables := seen{}, seen{}, seen{}
@@ -110,8 +108,8 @@ func (c *checker) exchange(key string, p Portal) {
 		c.problem(key+".client_secret_file", "is required for handoff exchange: give a file with it%s", orVariable(p.ID, portalSecretVariable))
 	case strings.Trim(secret, unreserved) != "":
 		c.problem(key+".client_secret_file", "the secret may have letters, digits, dots, underscores, hyphens and tildes only, because HTTP clients encode others in different ways: make one with `openssl rand -hex 32`")
-	case secret != "" && len(secret) < minClientSecret:
-		c.problem(key+".client_secret_file", "the secret has %d characters and needs %d: make one with `openssl rand -hex 32`", len(secret), minClientSecret)
+	case secret != "":
+		c.secretLength(key+".client_secret_file", secret)
 	}
 }
 

@@ -52,6 +52,8 @@ func TestStoreRules(t *testing.T) {
 	checkRules(t, []rule{
 		{name: "unknown mode", old: mode, new: "mode: standalon #<", key: "store.mode", says: "did you mean standalone?"},
 		{name: "embedded keeps nothing", old: mode, new: "mode: embedded #<", key: "store.mode", says: "keeps nothing", warning: true},
+		{name: "embedded for the broker", old: mode, new: "mode: embedded #<", key: "store.mode", says: "keeps nothing", warning: true, role: config.RoleBroker},
+		{name: "embedded for the provisioner alone", old: mode, new: "mode: embedded #<", key: "store.mode", says: "such a store lives inside one process, and no broker would see it: use a Redis", role: config.RoleProvisioner},
 		{name: "no addresses", old: addresses, new: "addresses: [] #<", key: "store.addresses", says: "is required for mode standalone"},
 		{name: "address without port", old: addresses, new: "addresses:\n    - a:1\n    - b #<", key: "store.addresses[1]", says: "must be host:port"},
 		{name: "address without host", old: addresses, new: `addresses: [":6379"] #<`, key: "store.addresses[0]", says: "bad host"},
@@ -101,14 +103,6 @@ func TestBrokerRules(t *testing.T) {
 		{name: "listeners the same", old: operators, new: `":8080" #<`, key: "broker.operator_listen", says: "must differ"},
 		{name: "listeners overlap", old: operators, new: `"127.0.0.1:8080" #<`, key: "broker.operator_listen", says: "must differ"},
 
-		{name: "certificate without key", old: broker, new: broker + "  tls: #<\n    cert_file: DIR/a.crt\n", key: "broker.tls.key_file", says: "is required with"},
-		{name: "key without certificate", old: broker, new: broker + "  tls: #<\n    key_file: DIR/a.key\n", key: "broker.tls.cert_file", says: "is required with"},
-		{name: "certificate file missing", old: broker, new: broker + "  tls: {cert_file: DIR/none, key_file: DIR/a.key} #<\n", key: "broker.tls.cert_file", says: "no such file"},
-		{name: "key file missing", old: broker, new: broker + "  tls: {cert_file: DIR/a.crt, key_file: DIR/none} #<\n", key: "broker.tls.key_file", says: "no such file"},
-		{name: "key of another certificate", old: broker, new: broker + "  tls: {cert_file: DIR/a.crt, key_file: DIR/b.key} #<\n", key: "broker.tls.key_file", says: "does not go with"},
-
-		{name: "key file open to all", old: broker, new: broker + "  tls: {cert_file: DIR/open.crt, key_file: DIR/open.key} #<\n", key: "broker.tls.key_file", says: "chmod 600", warning: true},
-
 		{name: "token lifetime too short", old: ttl, new: "one_time_token_ttl: 9s #<", key: "broker.one_time_token_ttl", says: "from 10s to 10m, not 9s"},
 		{name: "token lifetime too long", old: ttl, new: "one_time_token_ttl: 10m1s #<", key: "broker.one_time_token_ttl", says: "from 10s to 10m, not 10m1s"},
 		{name: "token age too low", old: age, new: "link_token_max_age: 59m #<", key: "broker.link_token_max_age", says: "at least 1h, not 59m"},
@@ -129,6 +123,20 @@ func TestBrokerRules(t *testing.T) {
 		{name: "rate negative", old: confirm, new: confirm + "\n  limits: {per_address_rate: -1} #<", key: "broker.limits.per_address_rate", says: "from 0"},
 		{name: "burst 0 with a rate", old: confirm, new: confirm + "\n  limits: {per_address_burst: 0} #<", key: "broker.limits.per_address_burst", says: "from 1"},
 	})
+	checkRules(t, tlsRules("broker"))
+}
+
+// tlsRules are the same for every section that has a listener.
+func tlsRules(section string) []rule {
+	begin, cert, key := section+":\n", section+".tls.cert_file", section+".tls.key_file"
+	return []rule{
+		{name: "certificate without key", old: begin, new: begin + "  tls: #<\n    cert_file: DIR/a.crt\n", key: key, says: "is required with " + cert},
+		{name: "key without certificate", old: begin, new: begin + "  tls: #<\n    key_file: DIR/a.key\n", key: cert, says: "is required with " + key},
+		{name: "certificate file missing", old: begin, new: begin + "  tls: {cert_file: DIR/none, key_file: DIR/a.key} #<\n", key: cert, says: "no such file"},
+		{name: "key file missing", old: begin, new: begin + "  tls: {cert_file: DIR/a.crt, key_file: DIR/none} #<\n", key: key, says: "no such file"},
+		{name: "key of another certificate", old: begin, new: begin + "  tls: {cert_file: DIR/a.crt, key_file: DIR/b.key} #<\n", key: key, says: "does not go with " + cert},
+		{name: "key file open to all", old: begin, new: begin + "  tls: {cert_file: DIR/open.crt, key_file: DIR/open.key} #<\n", key: key, says: "chmod 600", warning: true},
+	}
 }
 
 func TestPortalRules(t *testing.T) {
@@ -165,4 +173,17 @@ func TestPortalRules(t *testing.T) {
 		{name: "secret file too large", old: secret, new: "client_secret_file: DIR/big #<", key: "portals[1].client_secret_file", says: "over 64 KiB"},
 		{name: "secret file open to all", old: secret, new: "client_secret_file: DIR/open #<", key: "portals[1].client_secret_file", says: "chmod 600", warning: true},
 	})
+}
+
+// TestEveryRoleNeedsAPortal: the broker to sign in to, the provisioner for the
+// address that a link leads to without sign-on.
+func TestEveryRoleNeedsAPortal(t *testing.T) {
+	dir := fixture(t)
+	text := valid[:strings.Index(valid, "portals:")] + "portals: [] #<\n" + valid[strings.Index(valid, "servers:"):strings.Index(valid, "links:")]
+	for name, role := range map[string]config.Role{"broker": config.RoleBroker, "provisioner": config.RoleProvisioner, "both": both} {
+		_, report := load(dir, text, config.LoadOptions{Role: role})
+		if want := marked(t, text) + ": portals: list at least one portal, e.g. `- id: portal` with its login_url\n"; report.String() != want {
+			t.Errorf("%s: got\n%swant\n%s", name, report, want)
+		}
+	}
 }

@@ -25,6 +25,7 @@ func withSecrets(t *testing.T, text string) *config.Config {
 		"LATCHKEY_STORE_PASSWORD=" + hunter + "1",
 		"LATCHKEY_PORTALS_OTHER_CLIENT_SECRET=" + hunter + "2",
 		"LATCHKEY_SERVERS_WEB01_TOKEN=" + hunter + "3\n",
+		"LATCHKEY_SERVERS_WEB01_HOOK_SECRET=" + hunter + "6\n",
 		"LATCHKEY_SUBSCRIBERS_SQL_DSN=" + hunter + "4",
 		"LATCHKEY_SUBSCRIBERS_HTTP_BEARER=" + hunter + "5",
 	}})
@@ -42,6 +43,7 @@ func TestSecretsFromVariables(t *testing.T) {
 		{"store", cfg.Store.Password, hunter + "1"},
 		{"portal, over its file", cfg.Portals[1].ClientSecret, hunter + "2"},
 		{"server, over its file", cfg.Servers[0].Token, hunter + "3"},
+		{"server's hooks, over their file", cfg.Servers[0].HookSecret, hunter + "6"},
 		{"SQL", sql.Subscribers.SQL.DSN, hunter + "4"},
 		{"SQL when it is not the source", cfg.Subscribers.SQL.DSN, ""},
 		{"HTTP", http.Subscribers.HTTP.Bearer, hunter + "5"},
@@ -63,6 +65,31 @@ func TestSecretsFromFiles(t *testing.T) {
 	if got := cfg.Portals[1].ClientSecret.Reveal(); got != "0123456789abcdef" {
 		t.Errorf("portal: got %q, want the file without its newline", got)
 	}
+	if got := cfg.Servers[0].HookSecret.Reveal(); got != "0123456789abcde~" {
+		t.Errorf("hooks: got %q, want the file without its newline", got)
+	}
+}
+
+// TestServersVariablesStayApart holds that no id makes one server's variable from
+// another server's, though ids may look like the ends of variables.
+func TestServersVariablesStayApart(t *testing.T) {
+	ids := []string{"a", "a-hook", "a-hook-secret", "a-token", "a-hook-secret-token"}
+	var list strings.Builder
+	var environ []string
+	for _, id := range ids {
+		fmt.Fprintf(&list, "  - {id: %s, url: \"https://a.example\"}\n", id)
+		name := "LATCHKEY_SERVERS_" + strings.ToUpper(strings.ReplaceAll(id, "-", "_"))
+		environ = append(environ, name+"_TOKEN=token-of-"+id, name+"_HOOK_SECRET=hook-secret-of-"+id)
+	}
+	begin, end := strings.Index(valid, "  - id: web01"), strings.Index(valid, "subscribers:")
+	text := valid[:begin] + list.String() + valid[end:]
+	cfg := mustLoad(t, fixture(t), text, config.LoadOptions{Role: both, Environ: environ})
+	for i, id := range ids {
+		s := cfg.Servers[i]
+		if got, want := s.Token.Reveal()+" "+s.HookSecret.Reveal(), "token-of-"+id+" hook-secret-of-"+id; got != want {
+			t.Errorf("%s: got %s, want %s", id, got, want)
+		}
+	}
 }
 
 // TestVariableSparesTheFile holds that a file which a variable replaces is not
@@ -75,18 +102,29 @@ func TestVariableSparesTheFile(t *testing.T) {
 // TestRolesDoNotNeedEachOthersFiles holds that neither command opens or requires
 // what only the other one uses.
 func TestRolesDoNotNeedEachOthersFiles(t *testing.T) {
-	broker := replace(t, valid, "    url: https://web01.example.com:2087\n    user: root\n    token_file: DIR/token\n", "    ca_file: /none\n")
+	broker := replace(t, valid, "    url: https://web01.example.com:2087\n    user: root\n    token_file: DIR/token\n    hook_secret_file: DIR/hook\n", "    ca_file: /none\n    hook_secret_file: /none\n")
 	broker = replace(t, broker, "DIR/accounts.csv", "/none")
+	// Another machine's listener: neither its port nor its TLS matters here.
+	broker = replace(t, broker, `"127.0.0.1:8082"`, "\":8080\"\n  tls: {cert_file: /none, key_file: /none}")
 	cfg := mustLoad(t, fixture(t), broker, config.LoadOptions{Role: config.RoleBroker})
 	if cfg.Portals[1].ClientSecret.IsZero() {
 		t.Error("broker: got no client secret")
 	}
+	if !cfg.Servers[0].HookSecret.IsZero() {
+		t.Error("broker: got a hook secret")
+	}
+	// Nor does the broker warn of what another process listens on.
+	mustLoad(t, fixture(t), replace(t, valid, `"127.0.0.1:8082"`, `":8082"`), config.LoadOptions{Role: config.RoleBroker})
 
 	provisioner := replace(t, valid, "client_secret_file: DIR/secret", "client_secret_file: /none")
 	provisioner = replace(t, provisioner, "DIR/keys", "/none\n  tls: {cert_file: /none, key_file: /none}")
+	provisioner = replace(t, provisioner, "127.0.0.1:8082", "127.0.0.1:8080")
 	cfg = mustLoad(t, fixture(t), provisioner, config.LoadOptions{Role: config.RoleProvisioner})
 	if cfg.Servers[0].Token.IsZero() {
 		t.Error("provisioner: got no token")
+	}
+	if !cfg.Portals[1].ClientSecret.IsZero() {
+		t.Error("provisioner: got a client secret")
 	}
 
 	mustLoad(t, "", "", config.LoadOptions{})

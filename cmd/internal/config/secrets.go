@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"strings"
@@ -11,7 +12,10 @@ import (
 	"github.com/latchkey-sso/latchkey/broker"
 )
 
-const maxSecret = 64 << 10 // bytes
+const (
+	maxSecret = 64 << 10 // bytes
+	minSecret = 16       // characters of a secret that an operator makes up
+)
 
 // slot is one secret: where it may come from and where it goes.
 type slot struct {
@@ -41,6 +45,9 @@ func (c *Config) secrets() []slot {
 		slots = append(slots, slot{
 			key: item("servers", i) + ".token_file", variable: serverTokenVariable(s.ID), file: s.TokenFile,
 			roles: RoleProvisioner, to: &s.Token,
+		}, slot{
+			key: item("servers", i) + ".hook_secret_file", variable: serverHookSecretVariable(s.ID), file: s.HookSecretFile,
+			roles: RoleProvisioner, to: &s.HookSecret,
 		})
 	}
 	sub := &c.Subscribers
@@ -71,6 +78,9 @@ func (s slot) load(found *findings, role Role, variables map[string]string) {
 	case errors.Is(err, errTooLarge):
 		s.fail(found, fmt.Sprintf("%s is over 64 KiB: check that it is the right file", s.file))
 		return
+	case errors.Is(err, fs.ErrPermission):
+		s.fail(found, fmt.Sprintf("%s: %s; let the user that runs this read it (chown), or set %s", s.file, cause(err), s.variable))
+		return
 	case err != nil:
 		s.fail(found, fmt.Sprintf("%s: %s; put the secret there, or set %s", s.file, cause(err), s.variable))
 		return
@@ -98,4 +108,11 @@ func (s slot) set(found *findings, text string) {
 func (s slot) fail(found *findings, message string) {
 	found.note(s.key, message, false)
 	found.broken[s.key] = true
+}
+
+// secretLength checks a secret of one-byte characters.
+func (c *checker) secretLength(key, secret string) {
+	if len(secret) < minSecret {
+		c.problem(key, "the secret has %d characters and needs %d: make one with `openssl rand -hex 32`", len(secret), minSecret)
+	}
 }

@@ -82,7 +82,7 @@ func sample(f field) (text string, value any) {
 		if f.path == "broker.drain_delay" {
 			return "3s", 3 * time.Second
 		}
-		if f.path == "broker.link_token_max_age" {
+		if f.path == "broker.link_token_max_age" || f.path == "provisioner.interval" {
 			return "48h", 48 * time.Hour
 		}
 		return "45s", 45 * time.Second
@@ -94,9 +94,9 @@ func sample(f field) (text string, value any) {
 	switch f.path {
 	case "broker.public_url", "subscribers.http.url":
 		return "https://set.example.com", "https://set.example.com"
-	case "broker.listen", "broker.operator_listen":
+	case "broker.listen", "broker.operator_listen", "provisioner.listen":
 		return "127.0.0.9:9000", "127.0.0.9:9000"
-	case "broker.tls.cert_file", "broker.tls.key_file":
+	case "broker.tls.cert_file", "broker.tls.key_file", "provisioner.tls.cert_file", "provisioner.tls.key_file":
 		return "", "" // one without the other is refused; an empty one is a value too
 	}
 	return "set", "set"
@@ -205,6 +205,10 @@ func TestProblemsNameTheirSource(t *testing.T) {
 		{"unknown variable like nothing", []string{"LATCHKEY_X=a"}, nil, "environment LATCHKEY_X: is unknown: remove it"},
 		{"secret of an unknown server", []string{"LATCHKEY_SERVERS_EDGE99_TOKEN=a"}, nil, "environment LATCHKEY_SERVERS_EDGE99_TOKEN: is unknown: no portal or server of the file has this id"},
 		{"misspelt secret", []string{"LATCHKEY_SERVERS_WEB1_TOKEN=a"}, nil, "environment LATCHKEY_SERVERS_WEB1_TOKEN: is unknown; did you mean LATCHKEY_SERVERS_WEB01_TOKEN?"},
+		{"misspelt hook secret", []string{"LATCHKEY_SERVERS_WEB1_HOOK_SECRET=a"}, nil, "environment LATCHKEY_SERVERS_WEB1_HOOK_SECRET: is unknown; did you mean LATCHKEY_SERVERS_WEB01_HOOK_SECRET?"},
+		{"hook secret too short", []string{"LATCHKEY_SERVERS_WEB01_HOOK_SECRET=short"}, nil, "environment LATCHKEY_SERVERS_WEB01_HOOK_SECRET: servers[0].hook_secret_file: the secret has 5 characters and needs 16"},
+		{"variable of the provisioner against a rule", []string{"LATCHKEY_PROVISIONER_INTERVAL=1s"}, nil, "environment LATCHKEY_PROVISIONER_INTERVAL: provisioner.interval: must be from 1m to 168h, not 1s"},
+		{"flag of the provisioner against a rule", nil, []string{"--provisioner.requests_per_server=0"}, "flag --provisioner.requests_per_server: provisioner.requests_per_server: must be from 1 to 32, not 0"},
 		{"secret too short", []string{"LATCHKEY_PORTALS_OTHER_CLIENT_SECRET=short"}, nil, "environment LATCHKEY_PORTALS_OTHER_CLIENT_SECRET: portals[1].client_secret_file: the secret has 5 characters"},
 		{"empty variable is not set", []string{"LATCHKEY_BROKER_DRAIN_DELAY="}, nil, ""},
 		{"others' variables", []string{"latchkey_x=a", "LATCHKEYX=a", "LATCHKEY=b", "=C:=C:\\"}, nil, ""},

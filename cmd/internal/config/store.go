@@ -17,7 +17,8 @@ const (
 // Store says which Redis keeps the state. Broker and provisioner must be given the
 // same.
 type Store struct {
-	// Mode: embedded runs inside the process and keeps nothing over a restart.
+	// Mode: embedded runs inside the process and keeps nothing over a restart, so
+	// it is refused for RoleProvisioner alone.
 	Mode string `koanf:"mode" default:"standalone" choices:"standalone,sentinel,cluster,embedded" help:"kind of Redis"`
 	// Addresses are host:port: of the server, of the Sentinels, or of some nodes
 	// of the cluster. Required except when embedded.
@@ -46,7 +47,9 @@ type StoreTLS struct {
 
 func (c *checker) store() {
 	s := c.cfg.Store
-	if s.Mode == StoreEmbedded {
+	if s.Mode == StoreEmbedded && c.role == RoleProvisioner {
+		c.problem("store.mode", "embedded is not for the provisioner: such a store lives inside one process, and no broker would see it: use a Redis")
+	} else if s.Mode == StoreEmbedded {
 		c.warn("store.mode", "embedded keeps nothing: links, tokens and controls are gone when the process ends; use it for trials only")
 	} else if len(s.Addresses) == 0 {
 		c.problem("store.addresses", `is required for mode %s: list host:port, e.g. ["127.0.0.1:6379"]`, s.Mode)
