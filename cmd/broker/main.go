@@ -6,8 +6,9 @@ import (
 	"os"
 
 	"github.com/latchkey-sso/latchkey/cmd/broker/app"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 )
 
 func main() {
-	os.Exit(app.Main(os.Args[1:], app.System()))
+	os.Exit(app.Main(os.Args[1:], cli.System()))
 }

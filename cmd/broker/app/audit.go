@@ -9,9 +9,6 @@ import (
 	"github.com/latchkey-sso/latchkey/broker"
 )
 
-// AuditName is the name under which the audit stands in the log.
-const AuditName = "audit"
-
 // audit writes every event of the domain as one line of the log.
 type audit struct{ log *zap.Logger }
 

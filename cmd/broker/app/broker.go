@@ -5,12 +5,10 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +19,9 @@ import (
 	"github.com/latchkey-sso/latchkey/api"
 	"github.com/latchkey-sso/latchkey/api/operator"
 	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 	"github.com/latchkey-sso/latchkey/cmd/internal/config"
+	"github.com/latchkey-sso/latchkey/cmd/internal/setup"
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/embedded"
 )
@@ -51,6 +51,7 @@ type Broker struct {
 	store     *store.Store
 	embedded  *embedded.Redis // ours to close
 	keys      *keyDir
+	follower  *follower
 	cert      *certFiles // nil without TLS
 	public    *http.Server
 	operators *http.Server
@@ -93,10 +94,10 @@ func New(o Options) (_ *Broker, err error) {
 	if err := b.openStore(o); err != nil {
 		return nil, err
 	}
-	domain, err := newDomain(o, b.store, b.keys.current)
-	if err != nil {
-		return nil, err
+	if b.follower, err = newFollower(o.Config, b.store, o.Log); err != nil {
+		return nil, fmt.Errorf("catalogue: %w", err)
 	}
+	domain := newDomain(o, b.store, b.keys.current, b.follower)
 	handler, err := api.New(api.Config{
 		Domain: domain, Log: o.Log, PublicURL: o.Config.Broker.PublicURL,
 		TrustedProxies: o.Config.Broker.TrustedProxies,
@@ -120,11 +121,7 @@ func New(o Options) (_ *Broker, err error) {
 	return b, b.listen()
 }
 
-func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing) (*broker.Broker, error) {
-	catalogue, err := NewCatalogue(o.Config)
-	if err != nil {
-		return nil, fmt.Errorf("catalogue: %w", err)
-	}
+func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing, f *follower) *broker.Broker {
 	servers := make(map[string]broker.Server, len(o.Config.Servers))
 	for _, server := range o.Config.Servers {
 		servers[server.ID] = broker.Server{SourceIPs: server.SourceIPs}
@@ -139,13 +136,14 @@ func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing) (*broker.
 		LinkTokenMaxAge: o.Config.Broker.LinkTokenMaxAge,
 		StoreTimeout:    timeout,
 		Servers:         servers,
-		Catalogue:       func() *broker.Catalogue { return catalogue },
+		Catalogue:       f.current,
 		Keys:            keys,
 		SignOns:         &outageLog{SignOns: s, log: o.Log},
-		Audit:           &audit{log: o.Log.Named(AuditName)},
+		Rotations:       f,
+		Audit:           &audit{log: o.Log.Named(cli.AuditName)},
 		Now:             o.Now,
 		Random:          rand.Reader,
-	}), nil
+	})
 }
 
 func (b *Broker) openStore(o Options) error {
@@ -162,7 +160,7 @@ func (b *Broker) openStore(o Options) error {
 		b.log.Warn("the store is embedded: everything is forgotten when this process ends, and other brokers do not see it")
 		client = in.Client()
 	} else {
-		opened, err := openRedis(o.Config.Store)
+		opened, err := setup.OpenRedis(o.Config.Store, 0)
 		if err != nil {
 			return err
 		}
@@ -170,27 +168,6 @@ func (b *Broker) openStore(o Options) error {
 	}
 	b.store = store.New(store.Config{Client: client, KeyPrefix: o.Config.Store.KeyPrefix})
 	return nil
-}
-
-func openRedis(c config.Store) (redis.UniversalClient, error) {
-	o := store.Options{
-		Mode: store.Mode(c.Mode), Addresses: c.Addresses, SentinelMaster: c.SentinelMaster,
-		Username: c.Username, Password: c.Password,
-	}
-	if c.TLS.Enabled {
-		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-		if c.TLS.CAFile != "" {
-			pem, err := os.ReadFile(c.TLS.CAFile)
-			if err != nil {
-				return nil, fmt.Errorf("store.tls.ca_file: %w", err)
-			}
-			o.TLS.RootCAs = x509.NewCertPool()
-			if !o.TLS.RootCAs.AppendCertsFromPEM(pem) {
-				return nil, fmt.Errorf("store.tls.ca_file: %s has no PEM certificate", c.TLS.CAFile)
-			}
-		}
-	}
-	return store.Open(o)
 }
 
 func (b *Broker) listen() error {
@@ -242,7 +219,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	group.Go(func() error { return serve(b.public, b.listener) })
 	group.Go(func() error { return serve(b.operators, b.opListen) })
 	group.Go(func() error { b.watchFiles(running); return nil })
-	group.Go(func() error { b.loadScripts(running); return nil })
+	group.Go(func() error { b.useStore(running); return nil })
 	group.Go(func() error { return b.stop(running) })
 	b.log.Info("serving",
 		zap.Stringer("listen", b.Addr()), zap.Stringer("operator_listen", b.OperatorAddr()),
@@ -301,18 +278,22 @@ func (b *Broker) watchFiles(ctx context.Context) {
 	}
 }
 
-// loadScripts repeats until Redis has the scripts, and logs each kind of failure
-// once.
-func (b *Broker) loadScripts(ctx context.Context) {
+// useStore repeats until Redis has the scripts and has told which catalogue is in
+// force, logging each kind of failure once; then it follows the store.
+func (b *Broker) useStore(ctx context.Context) {
 	tick := time.NewTicker(loadInterval)
 	defer tick.Stop()
 	for complaint := ""; ; {
 		call, cancel := context.WithTimeout(ctx, 2*time.Second)
-		err := b.store.Load(call)
+		err := b.store.LoadScripts(call)
+		if err == nil {
+			err = b.follower.look(call)
+		}
 		cancel()
 		if err == nil {
 			b.loaded.Store(true)
 			b.log.Info("store is ready")
+			b.follower.run(ctx)
 			return
 		}
 		if ctx.Err() != nil {

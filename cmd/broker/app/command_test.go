@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/latchkey-sso/latchkey/cmd/broker/app"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 )
 
 // run runs one command as main does and returns what a shell would see.
@@ -21,7 +22,7 @@ func run(t testing.TB, args, environ []string) (code int, out, errs string) {
 func runWith(t testing.TB, in io.Reader, args, environ []string) (code int, out, errs string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code = app.Main(args, app.Env{In: in, Out: &stdout, Err: &stderr, Environ: environ, Signals: t.Context()})
+	code = app.Main(args, cli.Env{In: in, Out: &stdout, Err: &stderr, Environ: environ, Signals: t.Context()})
 	return code, stdout.String(), stderr.String()
 }
 
@@ -97,7 +98,7 @@ func TestHelpGoesToStdout(t *testing.T) {
 	for _, tt := range tests {
 		args := commandLine(tt.args)
 		code, out, errs := run(t, args, nil)
-		wantRun(t, args, code, app.ExitDone, "stdout", out, tt.want...)
+		wantRun(t, args, code, cli.ExitDone, "stdout", out, tt.want...)
 		if errs != "" {
 			t.Errorf("broker %s: stderr: got %q, want nothing", tt.args, errs)
 		}
@@ -139,7 +140,7 @@ func TestBadUsage(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			args := commandLine(tt.args)
 			code, out, errs := run(t, args, operatorEnviron)
-			wantRun(t, args, code, app.ExitUsage, "stderr", errs, tt.want...)
+			wantRun(t, args, code, cli.ExitUsage, "stderr", errs, tt.want...)
 			if !strings.HasPrefix(errs, "broker: ") {
 				t.Errorf("stderr: got %q, want it to begin with the command's name", errs)
 			}
@@ -171,7 +172,7 @@ func TestBadConfigurationIsListedWhole(t *testing.T) {
 	} {
 		args := commandLine(command, "-c", file)
 		code, out, errs := run(t, args, operatorEnviron)
-		wantRun(t, args, code, app.ExitUsage, "stderr", errs, problems...)
+		wantRun(t, args, code, cli.ExitUsage, "stderr", errs, problems...)
 		if out != "" {
 			t.Errorf("%s: stdout: got %q, want nothing", command, out)
 		}
@@ -187,7 +188,7 @@ func TestUnreachableStore(t *testing.T) {
 	for _, command := range []string{"links list", "links add --subscriber 1234" + link, "links remove --yes" + link} {
 		args := commandLine(command, "-c", file)
 		code, out, errs := run(t, args, operatorEnviron)
-		wantRun(t, args, code, app.ExitFailed, "stderr", errs, "(is Redis running there? store.addresses: "+address+")")
+		wantRun(t, args, code, cli.ExitFailed, "stderr", errs, "(is Redis running there? store.addresses: "+address+")")
 		if out != "" {
 			t.Errorf("%s: stdout: got %q, want nothing", command, out)
 		}

@@ -1,20 +1,25 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/broker/reconcile"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 	"github.com/latchkey-sso/latchkey/cmd/internal/config"
+	"github.com/latchkey-sso/latchkey/cmd/internal/setup"
+	"github.com/latchkey-sso/latchkey/store/subscribers"
 )
 
-func configCommand(env Env) *cobra.Command {
+func configCommand(env cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Check and show the configuration",
@@ -24,28 +29,37 @@ func configCommand(env Env) *cobra.Command {
 	return cmd
 }
 
-func configCheckCommand(env Env) *cobra.Command {
+func configCheckCommand(env cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "List every problem of the configuration at once",
 		Long: `check reads the configuration as serve would, secrets and key files included, and
-lists every problem with its file, line and key. It connects to nothing.
+lists every problem with its file, line and key; with --provisioner also what the
+provisioner would find. It connects to nothing.
 
 Exit code 2 when there is a problem; warnings alone are no problem.`,
 		Example: "  broker config check -c /etc/latchkey/latchkey.yaml",
 	}
-	source := configured(env, cmd, true)
-	output := outputFlag(cmd)
+	source := cli.Configured(env, cmd, true)
+	provisioner := cmd.Flags().Bool("provisioner", false, "check what the provisioner needs as well: WHM tokens, subscribers")
+	output := cli.OutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		asJSON, err := output()
 		if err != nil {
 			return err
 		}
+		role := config.RoleBroker
+		if *provisioner {
+			role |= config.RoleProvisioner
+		}
 		cfg, report := config.Load(config.LoadOptions{
-			Path: source.path, Role: config.RoleBroker, Environ: env.Environ, Flags: cmd.Flags(),
+			Path: source.Path, Role: role, Environ: env.Environ, Flags: cmd.Flags(),
 		})
 		if cfg != nil {
-			report.Problems = append(report.Problems, startProblems(source.path, cfg)...)
+			report.Problems = append(report.Problems, startProblems(source.Path, cfg)...)
+			if *provisioner {
+				report.Problems = append(report.Problems, subscriberProblems(cmd.Context(), source.Path, cfg)...)
+			}
 		}
 		if asJSON {
 			if err := json.NewEncoder(env.Out).Encode(report); err != nil {
@@ -57,11 +71,11 @@ Exit code 2 when there is a problem; warnings alone are no problem.`,
 		problems := len(report.Errors())
 		switch {
 		case problems == 1:
-			return usagef("1 problem in the configuration")
+			return cli.Usagef("1 problem in the configuration")
 		case problems > 1:
-			return usagef("%d problems in the configuration", problems)
+			return cli.Usagef("%d problems in the configuration", problems)
 		case !asJSON:
-			fmt.Fprintf(env.Out, "%s is fine\n", source.path)
+			fmt.Fprintf(env.Out, "%s is fine\n", source.Path)
 		}
 		return nil
 	}
@@ -83,8 +97,36 @@ func startProblems(path string, cfg *config.Config) []config.Problem {
 			Source: path, Key: "broker.signing_keys_dir", Message: fmt.Sprintf("%s: %v", cfg.Broker.SigningKeysDir, err),
 		})
 	}
-	if _, err := NewCatalogue(cfg); err != nil {
+	if _, err := setup.NewCatalogue(cfg); err != nil {
 		problems = append(problems, config.Problem{Source: path, Key: "links", Message: err.Error()})
+	}
+	return problems
+}
+
+// subscriberProblems are those of the rows of a file; other sources are not asked.
+func subscriberProblems(ctx context.Context, path string, cfg *config.Config) []config.Problem {
+	file := cfg.Subscribers.File.Path
+	if _, err := os.Stat(file); cfg.Subscribers.Source != config.SubscribersFile || err != nil {
+		return nil // the rules have told of a file that is missing
+	}
+	var servers []string
+	for _, s := range cfg.Servers {
+		servers = append(servers, s.ID)
+	}
+	_, err := reconcile.ReadDirectory(ctx, subscribers.NewFile(file), servers)
+	wrong, is := errors.AsType[*reconcile.SourceError](err)
+	switch {
+	case err == nil:
+		return nil
+	case !is:
+		return []config.Problem{{Source: path, Key: "subscribers.file.path", Message: err.Error()}}
+	}
+	var problems []config.Problem
+	for _, p := range wrong.Problems {
+		problems = append(problems, config.Problem{Source: path, Key: "subscribers.file.path", Message: p})
+	}
+	if wrong.More > 0 {
+		problems = append(problems, config.Problem{Source: path, Key: "subscribers.file.path", Message: fmt.Sprintf("%d more rows are wrong", wrong.More)})
 	}
 	return problems
 }
@@ -101,16 +143,16 @@ func startWarnings(path string, cfg *config.Config) []config.Problem {
 	}}
 }
 
-func configShowCommand(env Env) *cobra.Command {
+func configShowCommand(env cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "Print the configuration in force, without secrets",
 		Long: `show prints what results from defaults, file, environment and flags, as YAML. It
 prints no secret.`,
 	}
-	source := configured(env, cmd, true)
+	source := cli.Configured(env, cmd, true)
 	cmd.RunE = func(*cobra.Command, []string) error {
-		cfg, err := source.load(0)
+		cfg, err := source.Load(0)
 		if err != nil {
 			return err
 		}
@@ -120,7 +162,7 @@ prints no secret.`,
 	return cmd
 }
 
-func configExampleCommand(env Env) *cobra.Command {
+func configExampleCommand(env cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "example",
 		Short:   "Print a configuration to start from",
@@ -148,22 +190,4 @@ func printDefaultLinks(out io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// outputFlag gives a command -o text|json.
-func outputFlag(cmd *cobra.Command) func() (asJSON bool, err error) {
-	format := cmd.Flags().StringP("output", "o", "text", "text or json")
-	return func() (bool, error) {
-		switch *format {
-		case "text":
-			return false, nil
-		case "json":
-			return true, nil
-		}
-		return false, usagef("-o %q: use text or json", *format)
-	}
-}
-
-func hideFlags(cmd *cobra.Command) {
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { f.Hidden = true })
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/latchkey-sso/latchkey/broker"
-	"github.com/latchkey-sso/latchkey/cmd/broker/app"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 	"github.com/latchkey-sso/latchkey/cmd/internal/config"
 )
 
@@ -30,11 +30,11 @@ func TestConfigCheck(t *testing.T) {
 	}{
 		{name: "fine", want: []string{"FILE is fine"}},
 		{
-			name: "one problem", changes: []string{"drain_delay: 0s", "drain_delay: 7s"}, code: app.ExitUsage,
+			name: "one problem", changes: []string{"drain_delay: 0s", "drain_delay: 7s"}, code: cli.ExitUsage,
 			want: []string{"FILE:8: broker.drain_delay: must be from 0s to 5s"}, errs: "broker: 1 problem in the configuration\n",
 		},
 		{
-			name: "several problems at once, in the order of the file", code: app.ExitUsage,
+			name: "several problems at once, in the order of the file", code: cli.ExitUsage,
 			changes: []string{
 				"portal: support, path: /tickets", "portal: suport, path: tickets",
 				"{per_address_rate: 0}", "{per_address_rte: 0}",
@@ -49,11 +49,11 @@ func TestConfigCheck(t *testing.T) {
 			errs: "broker: 4 problems in the configuration\n",
 		},
 		{
-			name: "a file that is no YAML", changes: []string{"broker:\n", "broker: [\n"}, code: app.ExitUsage,
+			name: "a file that is no YAML", changes: []string{"broker:\n", "broker: [\n"}, code: cli.ExitUsage,
 			want: []string{"FILE:"}, errs: "broker: 1 problem in the configuration\n",
 		},
 		{
-			name: "the secret is missing", environ: []string{}, code: app.ExitUsage,
+			name: "the secret is missing", environ: []string{}, code: cli.ExitUsage,
 			want: []string{"FILE:12: portals[1].client_secret_file: is required"}, errs: "broker: 1 problem in the configuration\n",
 		},
 		{
@@ -65,13 +65,13 @@ func TestConfigCheck(t *testing.T) {
 			},
 		},
 		{
-			name: "a warning beside a problem", code: app.ExitUsage,
+			name: "a warning beside a problem", code: cli.ExitUsage,
 			changes: []string{"store: {", "store: {mode: embedded, ", "drain_delay: 0s", "drain_delay: 7s"},
 			want:    []string{"FILE:2: store.mode: warning: embedded keeps nothing", "FILE:8: broker.drain_delay: must be"},
 			errs:    "broker: 1 problem in the configuration\n",
 		},
 		{
-			name: "environment and flags are checked, after the file", code: app.ExitUsage,
+			name: "environment and flags are checked, after the file", code: cli.ExitUsage,
 			changes: []string{"drain_delay: 0s", "drain_delay: 7s"},
 			args:    "--broker.confirm sometimes --broker.link_token_max_age 7m",
 			environ: []string{"LATCHKEY_BROKER_LOG_LEVEL=loud", "LATCHKEY_BROKER_LISTN=:1"},
@@ -133,7 +133,7 @@ func TestConfigCheckAsJSON(t *testing.T) {
 	}{
 		{name: "fine"},
 		{
-			name: "problems and warnings", code: app.ExitUsage,
+			name: "problems and warnings", code: cli.ExitUsage,
 			changes: []string{"store: {", "store: {mode: embedded, ", "drain_delay: 0s", "drain_delay: 7s"},
 			want: []config.Problem{
 				{Source: "latchkey.yaml:2", Key: "store.mode", Message: "embedded keeps nothing", Warning: true},
@@ -170,7 +170,7 @@ func TestConfigCheckTakesTheFileOfTheWorkingDirectory(t *testing.T) {
 	t.Chdir(filepath.Dir(file))
 	args := []string{"config", "check"}
 	code, out, _ := run(t, args, operatorEnviron)
-	wantRun(t, args, code, app.ExitUsage, "stdout", out)
+	wantRun(t, args, code, cli.ExitUsage, "stdout", out)
 	if want := "latchkey.yaml:8: broker.drain_delay: must be "; !strings.HasPrefix(out, want) {
 		t.Errorf("got %q, want %q", out, want)
 	}
@@ -194,7 +194,7 @@ func TestConfigShow(t *testing.T) {
 	}
 	args := []string{"config", "show", "-c", file, "--broker.one_time_token_ttl", "99s"}
 	code, out, errs := run(t, args, environ)
-	wantRun(t, args, code, app.ExitDone, "stdout", out,
+	wantRun(t, args, code, cli.ExitDone, "stdout", out,
 		"one_time_token_ttl: 1m39s # flag --broker.one_time_token_ttl",
 		`log_level: "warn" # environment LATCHKEY_BROKER_LOG_LEVEL`,
 		`audience: "https://portal.example.com"`, `key_prefix: "latchkey:"`, "secret.txt",
@@ -206,7 +206,7 @@ func TestConfigShow(t *testing.T) {
 
 	again := writeFile(t, filepath.Join(filepath.Dir(file), "again.yaml"), out)
 	code, shown, errs := run(t, []string{"config", "show", "-c", again}, nil)
-	if code != app.ExitDone {
+	if code != cli.ExitDone {
 		t.Fatalf("load what was shown: exit code %d, %s", code, errs)
 	}
 	if strings.Contains(shown, "#") || !strings.Contains(shown, "one_time_token_ttl: 1m39s\n") {
@@ -226,7 +226,7 @@ func TestConfigCheckReadsWhatServeReads(t *testing.T) {
 	}
 	args := []string{"config", "check", "-c", file}
 	code, out, _ := run(t, args, nil)
-	wantRun(t, args, code, app.ExitUsage, "stdout", out,
+	wantRun(t, args, code, cli.ExitUsage, "stdout", out,
 		"portals[1].client_secret_file: ", "no-such-secret", "broker.signing_keys_dir: ", "broker keys new", "!no-such-token")
 }
 
@@ -256,7 +256,7 @@ func TestCheckReadsTheSigningKeys(t *testing.T) {
 				t.Fatal(err)
 			}
 			code, out, errs := run(t, []string{"config", "check", "-c", file}, operatorEnviron)
-			if code != app.ExitUsage || !strings.Contains(out, "broker.signing_keys_dir: ") {
+			if code != cli.ExitUsage || !strings.Contains(out, "broker.signing_keys_dir: ") {
 				t.Errorf("got exit code %d, %s%s, want 2 and the key named", code, out, errs)
 			}
 		})
@@ -267,7 +267,7 @@ func TestCheckReadsTheSigningKeys(t *testing.T) {
 func TestExampleLinksAreTheDefaultCatalogue(t *testing.T) {
 	t.Parallel()
 	code, out, errs := run(t, []string{"config", "example", "--links"}, nil)
-	if code != app.ExitDone {
+	if code != cli.ExitDone {
 		t.Fatalf("got exit code %d: %s", code, errs)
 	}
 	base := configFile(t.TempDir(), "127.0.0.1:6379", "127.0.0.1:8080", "127.0.0.1:8081")
@@ -302,7 +302,7 @@ func TestCheckWarnsOfReadableKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		code, out, _ := run(t, []string{"config", "check", "-c", file}, operatorEnviron)
-		if code != app.ExitDone || strings.Contains(out, keys[0]+" can be read by everyone") != want {
+		if code != cli.ExitDone || strings.Contains(out, keys[0]+" can be read by everyone") != want {
 			t.Errorf("mode %o: got exit code %d, %s, want 0 and a warning: %v", mode, code, out, want)
 		}
 	}

@@ -14,9 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 )
 
-func keysCommand(env Env) *cobra.Command {
+func keysCommand(env cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
 		Short: "Make and list signing keys",
@@ -33,14 +34,14 @@ delete the old file; "keys list" says when. No restart is needed.`,
 }
 
 // keysSource is the directory of --dir, or that of the configuration.
-func keysSource(env Env, cmd *cobra.Command) func() (string, error) {
-	source := configured(env, cmd, false)
+func keysSource(env cli.Env, cmd *cobra.Command) func() (string, error) {
+	source := cli.Configured(env, cmd, false)
 	dir := cmd.Flags().String("dir", "", "directory of the keys, instead of broker.signing_keys_dir")
 	return func() (string, error) {
 		if *dir != "" {
 			return *dir, nil
 		}
-		cfg, err := source.load(0)
+		cfg, err := source.Load(0)
 		if err != nil {
 			return "", err
 		}
@@ -48,7 +49,7 @@ func keysSource(env Env, cmd *cobra.Command) func() (string, error) {
 	}
 }
 
-func keysNewCommand(env Env) *cobra.Command {
+func keysNewCommand(env cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new",
 		Short: "Make a signing key",
@@ -64,7 +65,7 @@ func keysNewCommand(env Env) *cobra.Command {
 		}
 		key, err := broker.GenerateKey(*algorithm, rand.Reader, madeAt(dir, time.Now()))
 		if err != nil {
-			return usagef("--alg: %w", err)
+			return cli.Usagef("--alg: %w", err)
 		}
 		path, err := writeKey(dir, key)
 		if err != nil {
@@ -112,7 +113,7 @@ func writeKey(dir string, key *broker.Key) (string, error) {
 	return path, os.Rename(temporary.Name(), path)
 }
 
-func tellWhenItSigns(env Env, dir string, key *broker.Key) error {
+func tellWhenItSigns(env cli.Env, dir string, key *broker.Key) error {
 	ring, err := broker.LoadKeys(os.DirFS(dir))
 	if err != nil {
 		return fmt.Errorf("the key was made, but brokers cannot read %s: %w", dir, err)
@@ -134,10 +135,10 @@ type keyRow struct {
 	File      string     `json:"file"`
 }
 
-func keysListCommand(env Env) *cobra.Command {
+func keysListCommand(env cli.Env) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List signing keys and what each is for"}
 	dirOf := keysSource(env, cmd)
-	output := outputFlag(cmd)
+	output := cli.OutputFlag(cmd)
 	cmd.RunE = func(*cobra.Command, []string) error {
 		asJSON, err := output()
 		if err != nil {

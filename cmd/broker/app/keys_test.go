@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/latchkey-sso/latchkey/broker"
-	"github.com/latchkey-sso/latchkey/cmd/broker/app"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 )
 
 // keep puts a key that was made at an instant into a directory.
@@ -27,7 +27,13 @@ func keep(t testing.TB, dir, algorithm string, made time.Time) *broker.Key {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(dir, key.FileName()), string(content))
+	// A running broker reads the directory all the time: the file is there whole, or
+	// not at all.
+	half := filepath.Join(t.TempDir(), key.FileName())
+	writeFile(t, half, string(content))
+	if err := os.Rename(half, filepath.Join(dir, key.FileName())); err != nil {
+		t.Fatal(err)
+	}
 	return key
 }
 
@@ -54,7 +60,7 @@ func TestKeysNew(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "not", "there", "yet")
 		args := []string{"keys", "new", "--dir", dir, "--alg", algorithm}
 		code, out, errs := run(t, args, nil)
-		wantRun(t, args, code, app.ExitDone, "stderr", errs, "only key", "signs at once")
+		wantRun(t, args, code, cli.ExitDone, "stderr", errs, "only key", "signs at once")
 
 		path := strings.TrimSpace(out)
 		if filepath.Dir(path) != dir || len(files(t, dir)) != 1 {
@@ -93,7 +99,7 @@ func TestKeysNewTakesTheDirectoryOfTheConfiguration(t *testing.T) {
 	}
 	args := []string{"keys", "new", "-c", file}
 	code, out, errs := run(t, args, nil) // without the secrets that serve needs
-	wantRun(t, args, code, app.ExitDone, "stderr", errs, "signs at once")
+	wantRun(t, args, code, cli.ExitDone, "stderr", errs, "signs at once")
 	if filepath.Dir(strings.TrimSpace(out)) != keys || len(files(t, keys)) != 1 {
 		t.Errorf("got %q and %v, want one key in %s", out, files(t, keys), keys)
 	}
@@ -109,7 +115,7 @@ func TestKeysNewBesideAnother(t *testing.T) {
 	args := []string{"keys", "new", "--dir", dir}
 	earliest := time.Now().UTC().Truncate(time.Second).Add(broker.KeyOverlap)
 	code, out, errs := run(t, args, nil)
-	wantRun(t, args, code, app.ExitDone, "stderr", errs, "is published now and signs from ", "!at once")
+	wantRun(t, args, code, cli.ExitDone, "stderr", errs, "is published now and signs from ", "!at once")
 
 	_, text, _ := strings.Cut(strings.TrimSuffix(strings.TrimSpace(errs), "."), "signs from ")
 	signs, err := time.Parse(time.RFC3339, text)
@@ -140,7 +146,7 @@ func TestKeysNewNeverOverwrites(t *testing.T) {
 	seen := map[string]string{}
 	for i := range 10 {
 		code, out, errs := run(t, []string{"keys", "new", "--dir", dir}, nil)
-		if code != app.ExitDone {
+		if code != cli.ExitDone {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
 		now := files(t, dir)
@@ -167,17 +173,17 @@ func TestKeysNewFails(t *testing.T) {
 		code       int
 		want       []string
 	}{
-		{"unknown algorithm", "--alg HS256", t.TempDir(), app.ExitUsage, []string{"--alg", `"HS256"`, "EdDSA, ES256 or RS256"}},
-		{"algorithm in another case", "--alg eddsa", t.TempDir(), app.ExitUsage, []string{"--alg", `"eddsa"`}},
-		{"empty algorithm", "--alg=", t.TempDir(), app.ExitUsage, []string{"--alg"}},
-		{"directory that is a file", "", blocked, app.ExitFailed, []string{"write signing key", blocked}},
-		{"a broken key beside it", "", broken, app.ExitFailed, []string{"the key was made", broken, "0-broken.pem"}},
+		{"unknown algorithm", "--alg HS256", t.TempDir(), cli.ExitUsage, []string{"--alg", `"HS256"`, "EdDSA, ES256 or RS256"}},
+		{"algorithm in another case", "--alg eddsa", t.TempDir(), cli.ExitUsage, []string{"--alg", `"eddsa"`}},
+		{"empty algorithm", "--alg=", t.TempDir(), cli.ExitUsage, []string{"--alg"}},
+		{"directory that is a file", "", blocked, cli.ExitFailed, []string{"write signing key", blocked}},
+		{"a broken key beside it", "", broken, cli.ExitFailed, []string{"the key was made", broken, "0-broken.pem"}},
 	}
 	for _, tt := range tests {
 		args := append([]string{"keys", "new", "--dir", tt.dir}, strings.Fields(tt.args)...)
 		code, out, errs := run(t, args, nil)
 		wantRun(t, args, code, tt.code, "stderr", errs, tt.want...)
-		if tt.code == app.ExitUsage && (out != "" || len(files(t, tt.dir)) != 0) {
+		if tt.code == cli.ExitUsage && (out != "" || len(files(t, tt.dir)) != 0) {
 			t.Errorf("%s: got %q and the files %v, want nothing", tt.name, out, files(t, tt.dir))
 		}
 	}
@@ -226,12 +232,12 @@ func TestKeysListStates(t *testing.T) {
 				keys = append(keys, k)
 			}
 			code, text, errs := run(t, []string{"keys", "list", "--dir", dir}, nil)
-			if code != app.ExitDone || errs != "" {
+			if code != cli.ExitDone || errs != "" {
 				t.Fatalf("exit code %d, stderr %q", code, errs)
 			}
 			code, out, _ := run(t, []string{"keys", "list", "--dir", dir, "-o", "json"}, nil)
 			var rows []struct{ KID, Alg, Made, State, File string }
-			if err := json.Unmarshal([]byte(out), &rows); err != nil || code != app.ExitDone {
+			if err := json.Unmarshal([]byte(out), &rows); err != nil || code != cli.ExitDone {
 				t.Fatalf("exit code %d, got %q: %v", code, out, err)
 			}
 			lines := strings.Split(strings.TrimSpace(text), "\n")
@@ -270,7 +276,7 @@ func TestKeysListFails(t *testing.T) {
 	for _, tt := range tests {
 		args := []string{"keys", "list", "--dir", tt.dir}
 		code, out, errs := run(t, args, nil)
-		wantRun(t, args, code, app.ExitFailed, "stderr", errs, tt.want...)
+		wantRun(t, args, code, cli.ExitFailed, "stderr", errs, tt.want...)
 		if out != "" {
 			t.Errorf("%s: stdout: got %q, want nothing", tt.name, out)
 		}

@@ -19,14 +19,16 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 	"github.com/latchkey-sso/latchkey/cmd/internal/config"
+	"github.com/latchkey-sso/latchkey/cmd/internal/setup"
 	"github.com/latchkey-sso/latchkey/store"
 )
 
 // adminTimeout bounds what an operator waits for.
 const adminTimeout = 10 * time.Second
 
-func linksCommand(env Env) *cobra.Command {
+func linksCommand(env cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "links",
 		Short: "Manage single links by hand",
@@ -68,14 +70,14 @@ func (f linkFlags) link(cfg *config.Config) (broker.Link, error) {
 
 func flagError(err error) error {
 	if invalid, ok := errors.AsType[*broker.Error](err); ok {
-		return usagef("--%s %s", strings.TrimSuffix(invalid.Field, "_unique_id"), invalid.Problem)
+		return cli.Usagef("--%s %s", strings.TrimSuffix(invalid.Field, "_unique_id"), invalid.Problem)
 	}
-	return usagef("%w", err)
+	return cli.Usagef("%w", err)
 }
 
 // withStore loads the configuration and opens the store for a command.
-func withStore(source *source, work func(context.Context, *config.Config, *store.Store) error) error {
-	cfg, err := source.load(config.RoleBroker)
+func withStore(source *cli.Source, work func(context.Context, *config.Config, *store.Store) error) error {
+	cfg, err := source.Load(config.RoleBroker)
 	if err != nil {
 		return err
 	}
@@ -83,18 +85,18 @@ func withStore(source *source, work func(context.Context, *config.Config, *store
 }
 
 // inStore is withStore for a configuration that was loaded.
-func inStore(source *source, cfg *config.Config, work func(context.Context, *config.Config, *store.Store) error) error {
+func inStore(source *cli.Source, cfg *config.Config, work func(context.Context, *config.Config, *store.Store) error) error {
 	if cfg.Store.Mode == config.StoreEmbedded {
-		return usagef("store.mode is embedded: such a store lives inside `broker serve` alone; use a Redis to manage links")
+		return cli.Usagef("store.mode is embedded: such a store lives inside `broker serve` alone; use a Redis to manage links")
 	}
-	redis.SetLogger(redisLog{zap.NewNop()}) // what matters comes back as an error
-	client, err := openRedis(cfg.Store)
+	redis.SetLogger(setup.RedisLog{Log: zap.NewNop()}) // what matters comes back as an error
+	client, err := setup.OpenRedis(cfg.Store, 0)
 	if err != nil {
 		return err
 	}
 	s := store.New(store.Config{Client: client, KeyPrefix: cfg.Store.KeyPrefix})
 	defer s.Close()
-	ctx, cancel := context.WithTimeout(source.cmd.Context(), adminTimeout)
+	ctx, cancel := context.WithTimeout(source.Cmd.Context(), adminTimeout)
 	defer cancel()
 	return work(ctx, cfg, s)
 }
@@ -104,7 +106,7 @@ func storeError(cfg *config.Config, err error) error {
 	return fmt.Errorf("%w (is Redis running there? store.addresses: %s)", err, strings.Join(cfg.Store.Addresses, ", "))
 }
 
-func linksAddCommand(env Env) *cobra.Command {
+func linksAddCommand(env cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add",
 		Short: "Register a link and print its token once",
@@ -113,12 +115,12 @@ token and the commands that register the link on the server. Run those there as
 root. Nobody can show the token again; to replace it, use --replace.`,
 		Example: "  broker links add -c latchkey.yaml --server web01 --user bob --app invoices --subscriber 1234",
 	}
-	source := configured(env, cmd, false)
+	source := cli.Configured(env, cmd, false)
 	flags := newLinkFlags(cmd)
 	subscriber := cmd.Flags().String("subscriber", "", "the customer's id at the portal (subscriber_unique_id)")
 	_ = cmd.MarkFlagRequired("subscriber")
 	replace := cmd.Flags().Bool("replace", false, "give a link that is there a new token; the former one stops working at once")
-	output := outputFlag(cmd)
+	output := cli.OutputFlag(cmd)
 	cmd.RunE = func(*cobra.Command, []string) error {
 		asJSON, err := output()
 		if err != nil {
@@ -147,15 +149,15 @@ func addLink(ctx context.Context, cfg *config.Config, s *store.Store, flags link
 		return nil, flagError(err)
 	}
 	if _, ok := cfg.Server(link.Server); !ok {
-		return nil, usagef("--server %q is not in the configuration: add `- id: %s` to servers", link.Server, link.Server)
+		return nil, cli.Usagef("--server %q is not in the configuration: add `- id: %s` to servers", link.Server, link.Server)
 	}
-	catalogue, err := NewCatalogue(cfg)
+	catalogue, err := setup.NewCatalogue(cfg)
 	if err != nil {
 		return nil, err
 	}
 	destination, ok := catalogue.Lookup(link.App)
 	if !ok {
-		return nil, usagef("--app %q is not in the catalogue; there are: %s", *flags.app, strings.Join(appNames(catalogue), ", "))
+		return nil, cli.Usagef("--app %q is not in the catalogue; there are: %s", *flags.app, strings.Join(appNames(catalogue), ", "))
 	}
 	token, err := broker.NewLinkToken(rand.Reader)
 	if err != nil {
@@ -192,7 +194,7 @@ type addedLink struct {
 	Commands   []string
 }
 
-func (a *addedLink) print(env Env, asJSON bool) error {
+func (a *addedLink) print(env cli.Env, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(env.Out).Encode(map[string]any{
 			"server": a.Link.Server, "user": a.Link.User, "app": a.Link.App,
@@ -250,11 +252,11 @@ type linkRow struct {
 	Generation int       `json:"token_generation"`
 }
 
-func linksListCommand(env Env) *cobra.Command {
+func linksListCommand(env cli.Env) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List links"}
-	source := configured(env, cmd, false)
+	source := cli.Configured(env, cmd, false)
 	server := cmd.Flags().String("server", "", "only the links of this server")
-	output := outputFlag(cmd)
+	output := cli.OutputFlag(cmd)
 	cmd.RunE = func(*cobra.Command, []string) error {
 		asJSON, err := output()
 		if err != nil {
@@ -262,7 +264,7 @@ func linksListCommand(env Env) *cobra.Command {
 		}
 		return withStore(source, func(ctx context.Context, cfg *config.Config, s *store.Store) error {
 			if _, known := cfg.Server(*server); *server != "" && !known {
-				return usagef("--server %q is not in the configuration", *server)
+				return cli.Usagef("--server %q is not in the configuration", *server)
 			}
 			links, err := s.Links(ctx, *server)
 			if err != nil {
@@ -274,7 +276,7 @@ func linksListCommand(env Env) *cobra.Command {
 	return cmd
 }
 
-func printLinks(env Env, links []store.LinkRecord, asJSON bool) error {
+func printLinks(env cli.Env, links []store.LinkRecord, asJSON bool) error {
 	rows := []linkRow{}
 	for _, l := range links {
 		rows = append(rows, linkRow{l.Link.Server, l.Link.User, l.Link.App, l.Subscriber, l.Created.UTC(), l.Generation})
@@ -295,17 +297,17 @@ func printLinks(env Env, links []store.LinkRecord, asJSON bool) error {
 	return errors.Join(table.Flush(), out.Flush())
 }
 
-func linksRemoveCommand(env Env) *cobra.Command {
+func linksRemoveCommand(env cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "remove",
 		Short:   "Forget a link and print how to remove it on the server",
 		Example: "  broker links remove -c latchkey.yaml --server web01 --user bob --app invoices",
 	}
-	source := configured(env, cmd, false)
+	source := cli.Configured(env, cmd, false)
 	flags := newLinkFlags(cmd)
 	yes := cmd.Flags().Bool("yes", false, "do not ask")
 	cmd.RunE = func(*cobra.Command, []string) error {
-		cfg, err := source.load(config.RoleBroker)
+		cfg, err := source.Load(config.RoleBroker)
 		if err != nil {
 			return err
 		}
@@ -314,12 +316,12 @@ func linksRemoveCommand(env Env) *cobra.Command {
 			return err
 		}
 		// Asked first: adminTimeout is not for people.
-		if !*yes && !confirmed(env, fmt.Sprintf("Remove %s? Clicks on it stop working at once.", link)) {
+		if !*yes && !cli.Confirmed(env, fmt.Sprintf("Remove %s? Clicks on it stop working at once.", link)) {
 			if env.Signals.Err() != nil {
 				fmt.Fprintln(env.Err)
-				return &interruptedError{"nothing was removed"}
+				return &cli.InterruptedError{State: "nothing was removed"}
 			}
-			return usagef("nothing was removed; answer y, or use --yes")
+			return cli.Usagef("nothing was removed; answer y, or use --yes")
 		}
 		return inStore(source, cfg, func(ctx context.Context, cfg *config.Config, s *store.Store) error {
 			removed, err := s.RemoveLink(ctx, link)
@@ -335,21 +337,4 @@ func linksRemoveCommand(env Env) *cobra.Command {
 		})
 	}
 	return cmd
-}
-
-// confirmed asks a question on the terminal; only y and yes confirm. It does not
-// wait for an answer when the command is to stop.
-func confirmed(env Env, question string) bool {
-	fmt.Fprintf(env.Err, "%s [y/N] ", question)
-	answered := make(chan string, 1)
-	go func() {
-		answer, _ := bufio.NewReader(env.In).ReadString('\n')
-		answered <- strings.ToLower(strings.TrimSpace(answer))
-	}()
-	select {
-	case answer := <-answered:
-		return answer == "y" || answer == "yes"
-	case <-env.Signals.Done():
-		return false
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/latchkey-sso/latchkey/cmd/broker/app"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
@@ -22,7 +23,7 @@ func TestLinksList(t *testing.T) {
 	list := func(flags string) (out, errs string) {
 		t.Helper()
 		code, out, errs := run(t, commandLine("links list"+flags, "-c", file), operatorEnviron)
-		if code != app.ExitDone {
+		if code != cli.ExitDone {
 			t.Fatalf("links list%s: exit code %d, %s", flags, code, errs)
 		}
 		return out, errs
@@ -104,10 +105,10 @@ func TestLinksRemove(t *testing.T) {
 		removed, asked      bool
 		code                int
 	}{
-		{name: "n", answer: "n\n", asked: true, code: app.ExitUsage},
-		{name: "an empty line", answer: "\n", asked: true, code: app.ExitUsage},
-		{name: "nobody there", answer: "", asked: true, code: app.ExitUsage},
-		{name: "something else", answer: "yes please\n", asked: true, code: app.ExitUsage},
+		{name: "n", answer: "n\n", asked: true, code: cli.ExitUsage},
+		{name: "an empty line", answer: "\n", asked: true, code: cli.ExitUsage},
+		{name: "nobody there", answer: "", asked: true, code: cli.ExitUsage},
+		{name: "something else", answer: "yes please\n", asked: true, code: cli.ExitUsage},
 		{name: "y", answer: "y\n", asked: true, removed: true},
 		{name: "YES without a newline", answer: "YES", asked: true, removed: true},
 		{name: "--yes", flags: " --yes", removed: true},
@@ -134,7 +135,7 @@ func TestLinksRemove(t *testing.T) {
 	}
 	args := commandLine("links remove --yes"+bobsBilling, "-c", file)
 	code, out, errs := run(t, args, operatorEnviron)
-	wantRun(t, args, code, app.ExitFailed, "stderr", errs, "there is no link web01/bob/latchkey_billing")
+	wantRun(t, args, code, cli.ExitFailed, "stderr", errs, "there is no link web01/bob/latchkey_billing")
 	if out != "" {
 		t.Errorf("a link that is not there: stdout: got %q, want no command", out)
 	}
@@ -152,11 +153,11 @@ func TestLinksThatCannotBeRemoved(t *testing.T) {
 		code              int
 		want              string
 	}{
-		{"glob as the user", "web01", "*", "billing", app.ExitUsage, "--user has a character"},
-		{"glob as the server", "web*", "bob", "billing", app.ExitUsage, "--server has a character"},
-		{"the field of the store", "web01", "bob", "/subscriber", app.ExitUsage, "--app has a character"},
-		{"another app", "web01", "bob", "tickets", app.ExitFailed, "there is no link web01/bob/latchkey_tickets"},
-		{"another case", "web01", "Bob", "billing", app.ExitFailed, "there is no link web01/Bob/latchkey_billing"},
+		{"glob as the user", "web01", "*", "billing", cli.ExitUsage, "--user has a character"},
+		{"glob as the server", "web*", "bob", "billing", cli.ExitUsage, "--server has a character"},
+		{"the field of the store", "web01", "bob", "/subscriber", cli.ExitUsage, "--app has a character"},
+		{"another app", "web01", "bob", "tickets", cli.ExitFailed, "there is no link web01/bob/latchkey_tickets"},
+		{"another case", "web01", "Bob", "billing", cli.ExitFailed, "there is no link web01/Bob/latchkey_billing"},
 	}
 	for _, tt := range tests {
 		args := []string{"links", "remove", "--yes", "-c", file, "--server", tt.server, "--user", tt.user, "--app", tt.app}
@@ -167,7 +168,7 @@ func TestLinksThatCannotBeRemoved(t *testing.T) {
 	for _, command := range []string{"links list", "links remove --yes" + bobsBilling} {
 		args := commandLine(command, "-c", embedded)
 		code, out, errs := run(t, args, operatorEnviron)
-		wantRun(t, args, code, app.ExitUsage, "stderr", errs, "embedded", "broker serve")
+		wantRun(t, args, code, cli.ExitUsage, "stderr", errs, "embedded", "broker serve")
 		if out != "" {
 			t.Errorf("%s: stdout: got %q, want nothing", command, out)
 		}
@@ -189,13 +190,13 @@ func TestInterruptAtTheQuestion(t *testing.T) {
 	done := make(chan int, 1)
 	go func() {
 		done <- app.Main(commandLine("links remove"+bobsBilling, "-c", file),
-			app.Env{In: in, Out: io.Discard, Err: &stderr, Environ: operatorEnviron, Signals: ctx})
+			cli.Env{In: in, Out: io.Discard, Err: &stderr, Environ: operatorEnviron, Signals: ctx})
 	}()
 	cancel()
 	select {
 	case code := <-done:
-		if code != app.ExitInterrupted {
-			t.Errorf("exit code: got %d, want %d: %s", code, app.ExitInterrupted, stderr.String())
+		if code != cli.ExitInterrupted {
+			t.Errorf("exit code: got %d, want %d: %s", code, cli.ExitInterrupted, stderr.String())
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("the question goes on waiting after an interrupt")
@@ -206,7 +207,7 @@ func TestLinksOfAnUnknownServer(t *testing.T) {
 	t.Parallel()
 	file := writeConfig(t, freeAddress(t))
 	code, _, errs := run(t, commandLine("links list --server web09", "-c", file), operatorEnviron)
-	if code != app.ExitUsage || !strings.Contains(errs, `--server "web09" is not in the configuration`) {
+	if code != cli.ExitUsage || !strings.Contains(errs, `--server "web09" is not in the configuration`) {
 		t.Errorf("got exit code %d, %s, want 2 and the server named", code, errs)
 	}
 }

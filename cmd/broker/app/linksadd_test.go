@@ -18,6 +18,7 @@ import (
 
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/cmd/broker/app"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
@@ -29,7 +30,7 @@ const bobsBilling = " --server web01 --user bob --app billing"
 func add(t testing.TB, file, flags string) (token string, commands []string, out string) {
 	t.Helper()
 	code, out, errs := run(t, commandLine("links add"+flags, "-c", file), operatorEnviron)
-	if code != app.ExitDone || errs != "" {
+	if code != cli.ExitDone || errs != "" {
 		t.Fatalf("links add%s: exit code %d, %s", flags, code, errs)
 	}
 	for line := range strings.Lines(out) {
@@ -102,7 +103,7 @@ func TestAddedLinkIsRegisteredAsTheCatalogueSays(t *testing.T) {
 	writeFile(t, filepath.Join(filepath.Dir(file), "icon.png"), string(icon))
 	const subscriber = `1234;$(reboot)&"ü"|\`
 	code, out, errs := run(t, commandLine("links add --user bob --server web01 --app billing -o json", "-c", file, "--subscriber", subscriber), operatorEnviron)
-	if code != app.ExitDone || errs != "" {
+	if code != cli.ExitDone || errs != "" {
 		t.Fatalf("exit code %d, %s", code, errs)
 	}
 	var added struct {
@@ -238,7 +239,7 @@ func TestAddALinkThatIsThere(t *testing.T) {
 		t.Helper()
 		args := commandLine("links add"+flags, "-c", file)
 		code, out, errs := run(t, args, operatorEnviron)
-		wantRun(t, args, code, app.ExitFailed, "stderr", errs, want...)
+		wantRun(t, args, code, cli.ExitFailed, "stderr", errs, want...)
 		if out != "" {
 			t.Errorf("links add%s: stdout: got %q, want no token", flags, out)
 		}
@@ -298,7 +299,7 @@ func TestLinksThatCannotBeAdded(t *testing.T) {
 				"--server", tt.server, "--user", tt.user, "--app", tt.app, "--subscriber", tt.subscriber,
 			}
 			code, out, errs := run(t, args, operatorEnviron)
-			wantRun(t, []string{tt.name}, code, app.ExitUsage, "stderr", errs, tt.want...)
+			wantRun(t, []string{tt.name}, code, cli.ExitUsage, "stderr", errs, tt.want...)
 			if out != "" {
 				t.Errorf("stdout: got %q, want no token", out)
 			}

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/latchkey-sso/latchkey/broker"
-	"github.com/latchkey-sso/latchkey/cmd/broker/app"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
@@ -185,12 +185,12 @@ func TestServeRefusesToStart(t *testing.T) {
 		code    int
 		want    []string
 	}{
-		{name: "problems of the configuration", args: []string{"--broker.confirm", "sometimes"}, code: app.ExitUsage, want: []string{"flag --broker.confirm: broker.confirm: must be one of"}},
-		{name: "public port in use", args: []string{"--broker.listen", address}, code: app.ExitFailed, want: []string{"broker.listen: ", address, "in use"}},
-		{name: "operators' port in use", args: []string{"--broker.operator_listen", address}, code: app.ExitFailed, want: []string{"broker.operator_listen: ", address, "in use"}},
-		{name: "no signing key", prepare: noKeys, code: app.ExitFailed, want: []string{"broker.signing_keys_dir: ", "/keys: ", "broker keys new"}},
+		{name: "problems of the configuration", args: []string{"--broker.confirm", "sometimes"}, code: cli.ExitUsage, want: []string{"flag --broker.confirm: broker.confirm: must be one of"}},
+		{name: "public port in use", args: []string{"--broker.listen", address}, code: cli.ExitFailed, want: []string{"broker.listen: ", address, "in use"}},
+		{name: "operators' port in use", args: []string{"--broker.operator_listen", address}, code: cli.ExitFailed, want: []string{"broker.operator_listen: ", address, "in use"}},
+		{name: "no signing key", prepare: noKeys, code: cli.ExitFailed, want: []string{"broker.signing_keys_dir: ", "/keys: ", "broker keys new"}},
 		{
-			name: "a broken signing key", code: app.ExitFailed, want: []string{"broker.signing_keys_dir: ", "k.pem: is not PEM"},
+			name: "a broken signing key", code: cli.ExitFailed, want: []string{"broker.signing_keys_dir: ", "k.pem: is not PEM"},
 			prepare: func(t *testing.T, file string) {
 				writeFile(t, filepath.Join(filepath.Dir(file), "keys", "k.pem"), "nothing")
 			},
