@@ -1,0 +1,146 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
+	"github.com/latchkey-sso/latchkey/cmd/internal/setup"
+	"github.com/latchkey-sso/latchkey/store"
+)
+
+// publishing are the flags of commands that put the file's links in force.
+type publishing struct {
+	overwrite bool
+	author    string
+}
+
+func newPublishing(cmd *cobra.Command) *publishing {
+	p := &publishing{}
+	cmd.Flags().BoolVar(&p.overwrite, "overwrite", false, "replace a newer revision of the catalogue that somebody else has published")
+	cmd.Flags().StringVar(&p.author, "author", "", "who publishes, as the history names it (default: user@host)")
+	return p
+}
+
+func (p *publishing) name() string {
+	if p.author != "" {
+		return p.author
+	}
+	who := "unknown"
+	if u, err := user.Current(); err == nil {
+		who = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return who + "@" + host
+}
+
+// next is the revision that a run will work with.
+type next struct {
+	revision broker.Revision
+	base     int  // the one in force, 0 = none
+	publish  bool // revision is not in the store yet
+}
+
+// next compares the file's links with the store's. A file that does not speak of
+// links leaves them to the store.
+func (p *publishing) next(ctx context.Context, f *fleet) (next, error) {
+	current, err := f.store.Revision(ctx, 0)
+	none := errors.Is(err, store.ErrNoRevision)
+	if err != nil && !none {
+		return next{}, f.storeError(err)
+	}
+	if !none && f.cfg.DefaultCatalogue() {
+		return next{revision: current, base: current.Number}, nil
+	}
+	file, err := setup.FileRevision(f.cfg)
+	if err != nil {
+		return next{}, err
+	}
+	if !none && file.SameLinks(current) {
+		return next{revision: current, base: current.Number}, nil
+	}
+	file.Author, file.At = p.name(), f.env.Now()
+	file.Changes = changesSince(file, current)
+	n := next{revision: file, base: current.Number, publish: true}
+	if !none && !p.overwrite && (current.Source != broker.SourceFile || current.Author != file.Author) {
+		return n, &foreignRevisionError{current: current, changes: file.Changes}
+	}
+	return n, nil
+}
+
+// changesSince are the sentences for the history; current is zero when there is
+// no revision.
+func changesSince(r, current broker.Revision) []string {
+	if current.Number == 0 {
+		return []string{fmt.Sprintf("first revision, %d links", len(r.Links))}
+	}
+	return r.Diff(current)
+}
+
+// foreignRevisionError: the file would take back what somebody else has published.
+type foreignRevisionError struct {
+	current broker.Revision
+	changes []string
+}
+
+func (e *foreignRevisionError) Error() string {
+	return fmt.Sprintf(`revision %d of the catalogue, from %s by %s (%s), differs from this file. The file would change:
+  %s
+Nothing was done. Take it over into the file (provisioner catalogue export), or use --overwrite to put the file's links in force.`,
+		e.current.Number, e.current.At.UTC().Format("2006-01-02 15:04 MST"), e.current.Author, e.current.Source, strings.Join(e.changes, "\n  "))
+}
+
+// say tells what is going to be in force.
+func (n next) say(f *fleet, planned bool) {
+	if !n.publish {
+		return
+	}
+	verb := "Published"
+	if planned {
+		verb = "Apply will publish"
+	}
+	fmt.Fprintf(f.env.Err, "%s revision %d of the catalogue: %s\n", verb, n.revision.Number, strings.Join(n.revision.Changes, "; "))
+}
+
+// put publishes the revision if it is new. Of two who publish the same links at
+// once, the second works with the revision of the first.
+func (n *next) put(ctx context.Context, f *fleet) error {
+	if !n.publish {
+		return nil
+	}
+	published, err := f.store.Publish(ctx, n.revision, n.base)
+	if conflict, is := errors.AsType[*store.RevisionConflictError](err); is {
+		current, err := f.store.Revision(ctx, 0)
+		switch {
+		case err != nil && !errors.Is(err, store.ErrNoRevision):
+			return f.storeError(err)
+		case err == nil && n.revision.SameLinks(current):
+			n.revision, n.publish = current, false
+			return nil
+		}
+		return fmt.Errorf("revision %d of the catalogue was published meanwhile: run again", conflict.Current)
+	}
+	if err != nil {
+		return f.storeError(err)
+	}
+	n.revision = published
+	return nil
+}
+
+// asUsage makes a refusal to overwrite bad usage.
+func asUsage(err error) error {
+	if refused, is := errors.AsType[*foreignRevisionError](err); is {
+		return cli.Usagef("%w", refused)
+	}
+	return err
+}

@@ -1,0 +1,98 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// Removing asks first, and only a yes counts.
+func TestRemoveAsks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "web01", "web02")
+	want := applied(w)
+	before, foreign := w.snapshot(), w.foreign()
+	none := desired{}
+	oneLess := want
+	oneLess.links = want.links[1:]
+	onlyWeb02 := want
+	onlyWeb02.accounts = map[string]string{"web02/carol": "1003"}
+	tests := []struct {
+		name, answer, args string
+		code               int
+		question, says     string
+		left               desired
+	}{
+		{"no", "n\n", "--all", 2, "Remove all links of ours from every server? Customers lose them at once. [y/N]", "nothing was removed; answer y, or use --yes", want},
+		{"nothing at all", "", "--all", 2, "[y/N]", "nothing was removed", want},
+		{"an empty line", "\n", "--all", 2, "[y/N]", "nothing was removed", want},
+		{"something else", "yesterday\n", "--all", 2, "[y/N]", "nothing was removed", want},
+		{"y", "y\n", "--all", 0, "[y/N]", "The catalogue still has them: the next apply", none},
+		{"Yes", " YES \n", "--all", 0, "[y/N]", "The catalogue still has them", none},
+		{"--yes asks nothing", "", "--all --yes", 0, "", "The catalogue still has them", none},
+		{"one link", "y\n", "--app invoices", 0, "Remove latchkey_invoices from every server?", "The catalogue still has them", oneLess},
+		{"one link under its whole name", "", "--app latchkey_invoices --yes", 0, "", "The catalogue still has them", oneLess},
+		{"one server", "y\n", "--all --server web01", 0, "Remove all links of ours from web01?", "The catalogue still has them", onlyWeb02},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w.restore(before)
+			w.resetJournals()
+			r := w.answering(test.answer, append([]string{"remove"}, strings.Fields(test.args)...)...)
+			if r.code != test.code || !strings.Contains(r.err, test.question) || !strings.Contains(r.err, test.says) {
+				t.Errorf("exit code %d, %q, want %d, %q and %q", r.code, r.err, test.code, test.question, test.says)
+			}
+			if asked := strings.Contains(r.err, "[y/N]"); asked == strings.Contains(test.args, "--yes") {
+				t.Errorf("asked: %v, with %q", asked, test.args)
+			}
+			if err := test.left.reached(w); err != nil {
+				t.Error(err)
+			}
+			if test.code != 0 && len(w.written()) > 0 {
+				t.Errorf("written: %v, want nothing", w.written())
+			}
+			w.same("removed", foreign)
+		})
+	}
+}
+
+// A link that the catalogue switched off leaves no hint that it will come back.
+func TestRemoveWhatIsSwitchedOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "web01", "web02")
+	applied(w)
+	w.configure(settings{links: strings.Replace(threeLinks, "{id: invoices,", "{id: invoices, enabled: false,", 1)})
+	w.ok("apply", "--server", "web01")
+	r := w.run("remove", "--app", "invoices", "--yes")
+	if r.code != 0 || strings.Contains(r.err, "creates them again") || !strings.Contains(r.out, "removed 1.") {
+		t.Errorf("exit code %d, %q and %q, want 0, one removed and no hint", r.code, r.out, r.err)
+	}
+}
+
+// The group of somebody else is shown in, remembered, and neither written nor
+// removed.
+func TestGroupOfOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "web01")
+	w.account("web01/alice")
+	w.subscribers("web01,alice,1001")
+	w.configure(settings{links: threeLinks})
+	theirs := defaultGroup
+	theirs.Label, theirs.Order = "Somebody else", 7
+	if err := w.servers["web01"].state.PutGroup("alice", theirs); err != nil {
+		t.Fatal(err)
+	}
+	want := desired{accounts: map[string]string{"web01/alice": "1001"}, links: threeDesired, group: theirs}
+	for _, args := range []string{"apply", "apply", "verify --repair", "rotate --all"} {
+		w.ok(strings.Fields(args)...)
+		if err := want.reached(w); err != nil {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+	w.ok("remove", "--all", "--yes")
+	if got, want := w.standing(), groupLine("web01/alice", theirs); got != want {
+		t.Errorf("after removing all the server has\n%s\nwant\n%s", got, want)
+	}
+	if got := w.accounts(); got != "" {
+		t.Errorf("after removing all the store has\n%s", got)
+	}
+}
