@@ -5,10 +5,10 @@ package main
 import (
 	"os"
 
-	brokerapp "github.com/latchkey-sso/latchkey/cmd/broker/app"
 	"github.com/latchkey-sso/latchkey/cmd/demo/app"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 )
 
 func main() {
-	os.Exit(app.Main(os.Args[1:], brokerapp.System()))
+	os.Exit(app.Main(os.Args[1:], cli.System()))
 }

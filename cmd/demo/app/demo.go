@@ -1,15 +1,17 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,11 +19,13 @@ import (
 
 	"github.com/latchkey-sso/latchkey/api"
 	"github.com/latchkey-sso/latchkey/api/cpanelfake"
+	"github.com/latchkey-sso/latchkey/api/whm/whmfake"
 	"github.com/latchkey-sso/latchkey/broker"
 	brokerapp "github.com/latchkey-sso/latchkey/cmd/broker/app"
 	"github.com/latchkey-sso/latchkey/cmd/demo/portal"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 	"github.com/latchkey-sso/latchkey/cmd/internal/config"
-	"github.com/latchkey-sso/latchkey/store"
+	provisionerapp "github.com/latchkey-sso/latchkey/cmd/provisioner/app"
 	"github.com/latchkey-sso/latchkey/store/embedded"
 )
 
@@ -60,11 +64,12 @@ func Accounts() []Account {
 	}
 }
 
-// Panel is one simulated cPanel server.
+// Panel is one simulated server: what its customers see, and its WHM.
 type Panel struct {
 	ID     string
 	URL    string
 	Server *cpanelfake.Server
+	WHM    *whmfake.Server
 }
 
 // Demo is everything on one machine.
@@ -73,12 +78,17 @@ type Demo struct {
 	OperatorURL string
 	PortalURL   string
 	Panels      []Panel
+	// ConfigFile is what broker and provisioner work with; other commands can, too,
+	// while the demo runs.
+	ConfigFile string
+	// Applied is what `provisioner apply` has printed.
+	Applied string
 	// OtherPorts says that a fixed port was taken by another program.
 	OtherPorts bool
 
 	store   *embedded.Redis
 	broker  *brokerapp.Broker
-	keys    string
+	dir     string
 	ports   map[string]net.Listener
 	servers map[string]http.Handler
 	portal  *portal.Portal
@@ -93,8 +103,13 @@ const (
 	partPortal   = "portal"
 )
 
+func partWHM(server string) string { return "WHM of " + server }
+
 func preferredPorts() map[string]int {
-	return map[string]int{partBroker: 8480, partOperator: 8481, "web01": 8482, "web02": 8483, partPortal: 8484}
+	return map[string]int{
+		partBroker: 8480, partOperator: 8481, "web01": 8482, "web02": 8483, partPortal: 8484,
+		partWHM("web01"): 8485, partWHM("web02"): 8486,
+	}
 }
 
 // New starts listening and registers all links. After an error nothing is left
@@ -113,11 +128,14 @@ func New(ctx context.Context, o Options) (_ *Demo, err error) {
 	if err := d.listen(o.FixedPorts); err != nil {
 		return nil, err
 	}
-	cfg, err := d.configure(o)
-	if err != nil {
+	if d.store, err = embedded.Start(); err != nil {
 		return nil, err
 	}
-	if d.store, err = embedded.Start(); err != nil {
+	if err := d.startPanels(o); err != nil {
+		return nil, err
+	}
+	cfg, err := d.configure(o)
+	if err != nil {
 		return nil, err
 	}
 	if d.broker, err = brokerapp.New(brokerapp.Options{
@@ -129,7 +147,7 @@ func New(ctx context.Context, o Options) (_ *Demo, err error) {
 	if err := d.addPortal(ctx, cfg, o); err != nil {
 		return nil, fmt.Errorf("sample portal: %w", err)
 	}
-	return d, d.addPanels(ctx, cfg, o)
+	return d, d.provision(ctx)
 }
 
 func (d *Demo) listen(fixed bool) error {
@@ -153,66 +171,89 @@ func (d *Demo) listen(fixed bool) error {
 
 func (d *Demo) url(part string) string { return "http://" + d.ports[part].Addr().String() }
 
-const demoConfig = `
-store: {mode: embedded}
+const demoConfig = `# Made by the demo, and gone when it stops.
+store: {mode: standalone, addresses: [%q]}
 broker:
   public_url: %q
-  signing_keys_dir: %q
+  signing_keys_dir: keys
   confirm: %s
   drain_delay: 0s
   limits: {per_address_rate: 0}
+provisioner: {requests_per_second: 0}
 portals:
   - {id: portal, login_url: "%[4]s/sso/latchkey", fallback_url: "%[4]s/login?next={path}"}
-  - {id: support, handoff: exchange, login_url: "%[4]s/sso/exchange", fallback_url: "%[4]s/login?next={path}", client_id: support}
+  - {id: support, handoff: exchange, login_url: "%[4]s/sso/exchange", fallback_url: "%[4]s/login?next={path}", client_id: support, client_secret_file: support.secret}
+subscribers: {source: file, file: {path: accounts.csv}}
 servers:
-  - {id: web01, source_ips: ["127.0.0.1"]}
-  - {id: web02, source_ips: ["127.0.0.1"]}
 `
 
-// configure makes the configuration as an operator would write it, with a
-// signing key of its own. Support links go by the exchange, all others by
-// form_post, so that both can be seen.
+const demoServer = `  - {id: %s, url: %q, token_file: %[1]s.token, ca_file: %[1]s.pem, source_ips: ["127.0.0.1"]}
+`
+
+const demoLink = `  - {id: %s, label: %q, implements: %s, order: %d, portal: %s, path: %s}
+`
+
+// configure writes the files that an operator would write: configuration, signing
+// key, tokens, the list of customers. Support links go by the exchange, all others
+// by form_post, so that both can be seen.
 func (d *Demo) configure(o Options) (*config.Config, error) {
 	var err error
-	if d.keys, err = os.MkdirTemp("", "latchkey-demo-"); err != nil {
-		return nil, fmt.Errorf("make directory for the signing key: %w", err)
+	if d.dir, err = os.MkdirTemp("", "latchkey-demo-"); err != nil {
+		return nil, fmt.Errorf("make directory for the configuration: %w", err)
 	}
-	key, err := broker.GenerateKey("EdDSA", rand.Reader, time.Now())
-	if err != nil {
-		return nil, err
+	d.ConfigFile = filepath.Join(d.dir, "latchkey.yaml")
+	text := fmt.Sprintf(demoConfig, d.store.Addr(), d.BrokerURL, cmp.Or(o.Confirm, config.ConfirmAuto), d.PortalURL)
+	files := map[string][]byte{"accounts.csv": []byte(accountsFile())}
+	for _, p := range d.Panels {
+		text += fmt.Sprintf(demoServer, p.ID, p.WHM.URL())
+		files[p.ID+".token"], files[p.ID+".pem"] = []byte(whmToken), p.WHM.CAPEM()
 	}
-	content, err := key.PEM()
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(d.keys, key.FileName()), content, 0o600); err != nil {
-		return nil, fmt.Errorf("write signing key: %w", err)
-	}
-	confirm := o.Confirm
-	if confirm == "" {
-		confirm = config.ConfirmAuto
-	}
-	secret, err := broker.NewLinkToken(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	cfg, report := config.Load(config.LoadOptions{
-		Path: "demo.yaml", Data: fmt.Appendf(nil, demoConfig, d.BrokerURL, d.keys, confirm, d.PortalURL),
-		Role:    config.RoleBroker,
-		Environ: []string{"LATCHKEY_PORTALS_SUPPORT_CLIENT_SECRET=" + secret.Reveal()},
-	})
-	if err := report.Err(); err != nil {
-		return nil, fmt.Errorf("configuration of the demo: %w", err)
-	}
+	text += "links:\n"
 	for _, l := range broker.DefaultLinks("portal") {
 		if l.Implements == "support" {
 			l.Portal = "support"
 		}
-		cfg.Links = append(cfg.Links, config.Link{
-			ID: l.ID, Enabled: true, Label: l.Label, Implements: l.Implements, Order: l.Order, Portal: l.Portal, Path: l.Path,
-		})
+		text += fmt.Sprintf(demoLink, l.ID, l.Label, l.Implements, l.Order, l.Portal, l.Path)
+	}
+	files["latchkey.yaml"] = []byte(text)
+	secret, err := broker.NewLinkToken(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	files["support.secret"] = []byte(secret.Reveal())
+	key, err := broker.GenerateKey("EdDSA", rand.Reader, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if files[filepath.Join("keys", key.FileName())], err = key.PEM(); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(filepath.Join(d.dir, "keys"), 0o700); err != nil {
+		return nil, fmt.Errorf("write configuration: %w", err)
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(d.dir, name), content, 0o600); err != nil {
+			return nil, fmt.Errorf("write configuration: %w", err)
+		}
+	}
+	cfg, report := config.Load(config.LoadOptions{
+		Path: d.ConfigFile, Role: config.RoleBroker, Environ: []string{"LATCHKEY_STORE_MODE=" + config.StoreEmbedded},
+	})
+	if err := report.Err(); err != nil {
+		return nil, fmt.Errorf("configuration of the demo: %w", err)
 	}
 	return cfg, nil
+}
+
+// whmToken is the API token of the simulated servers; it guards nothing.
+const whmToken = "THE-API-TOKEN-OF-THE-DEMO"
+
+func accountsFile() string {
+	text := "server,user,subscriber_unique_id\n"
+	for _, a := range Accounts() {
+		text += a.Server + "," + a.User + "," + a.Subscriber + "\n"
+	}
+	return text
 }
 
 func (d *Demo) addPortal(ctx context.Context, cfg *config.Config, o Options) error {
@@ -237,68 +278,50 @@ func (d *Demo) addPortal(ctx context.Context, cfg *config.Config, o Options) err
 	return nil
 }
 
-// addPanels makes the simulated servers and registers every link of the
-// catalogue for every account, in the store and on its server.
-func (d *Demo) addPanels(ctx context.Context, cfg *config.Config, o Options) error {
-	catalogue, err := brokerapp.NewCatalogue(cfg)
-	if err != nil {
-		return fmt.Errorf("catalogue: %w", err)
-	}
-	for _, s := range cfg.Servers {
+// startPanels makes the simulated servers with their accounts, and no link yet.
+func (d *Demo) startPanels(o Options) error {
+	for _, id := range []string{"web01", "web02"} {
 		trace := func(hop cpanelfake.Hop) {
 			if o.Trace != nil {
-				o.Trace(s.ID, hop)
+				o.Trace(id, hop)
 			}
 		}
 		state := &cpanelfake.State{}
-		panel, err := cpanelfake.New(cpanelfake.Config{
-			Name: s.ID + ".example.com", State: state, Variant: o.Variant, Trace: trace,
+		for _, a := range Accounts() {
+			if a.Server != id {
+				continue
+			}
+			if err := state.AddAccount(cpanelfake.Account{User: a.User, Domain: a.Domain}); err != nil {
+				return err
+			}
+		}
+		panel, err := cpanelfake.New(cpanelfake.Config{Name: id + ".example.com", State: state, Variant: o.Variant, Trace: trace})
+		if err != nil {
+			return err
+		}
+		whm, err := whmfake.New(whmfake.Config{
+			State: state, Token: whmToken, Name: id + ".example.com", Listener: d.ports[partWHM(id)],
+			PerRequest: 30 * time.Millisecond, PerCommand: 2 * time.Millisecond,
 		})
 		if err != nil {
 			return err
 		}
-		for _, a := range Accounts() {
-			if a.Server != s.ID {
-				continue
-			}
-			if err := d.register(ctx, cfg, catalogue, state, a); err != nil {
-				return fmt.Errorf("register links of %s/%s: %w", a.Server, a.User, err)
-			}
-		}
-		d.Panels = append(d.Panels, Panel{ID: s.ID, URL: d.url(s.ID), Server: panel})
-		d.servers[s.ID] = panel.Handler()
+		d.Panels = append(d.Panels, Panel{ID: id, URL: d.url(id), Server: panel, WHM: whm})
+		d.servers[id] = panel.Handler()
 	}
 	return nil
 }
 
-func (d *Demo) register(ctx context.Context, cfg *config.Config, catalogue *broker.Catalogue, state *cpanelfake.State, a Account) error {
-	if err := state.AddAccount(cpanelfake.Account{User: a.User, Domain: a.Domain}); err != nil {
-		return err
+// provision puts the links onto the servers, as an operator would.
+func (d *Demo) provision(ctx context.Context) error {
+	var out, problems strings.Builder
+	code := provisionerapp.Main([]string{"apply", "-c", d.ConfigFile}, provisionerapp.Env{
+		Env: cli.Env{In: strings.NewReader(""), Out: &out, Err: &problems, Signals: ctx},
+	})
+	if code != cli.ExitDone {
+		return fmt.Errorf("provisioner apply: exit code %d: %s%s", code, out.String(), problems.String())
 	}
-	group := cpanelfake.Group{ID: catalogue.Group.ID, Label: catalogue.Group.Label, Order: catalogue.Group.Order}
-	if err := state.PutGroup(a.User, group); err != nil {
-		return err
-	}
-	for _, destination := range catalogue.Destinations() {
-		link := broker.Link{Account: broker.Account{Server: a.Server, User: a.User}, App: destination.App}
-		token, err := broker.NewLinkToken(rand.Reader)
-		if err != nil {
-			return err
-		}
-		record := store.LinkRecord{Link: link, Subscriber: a.Subscriber, Token: token.Digest(), Created: time.Now()}
-		if err := d.broker.Store().PutLink(ctx, record, false); err != nil {
-			return err
-		}
-		if err := state.PutLink(a.User, cpanelfake.Link{
-			App: link.App, Implements: destination.Link.Implements, Label: destination.Link.Label,
-			SubscriberUniqueID: a.Subscriber, Token: cpanelfake.NewToken(token.Reveal()),
-			AutologinTokenURL: broker.AutologinURL(cfg.Broker.PublicURL, link), URL: destination.FallbackURL,
-			Base64PNGImage: base64.StdEncoding.EncodeToString(destination.Link.Icon),
-			GroupID:        group.ID, Order: destination.Link.Order,
-		}); err != nil {
-			return err
-		}
-	}
+	d.Applied = problems.String() + out.String()
 	return nil
 }
 
@@ -307,6 +330,7 @@ func (d *Demo) Run(ctx context.Context) error {
 	defer d.close()
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.broker.Run(running) })
+	group.Go(func() error { return d.daemon(running) })
 	for part, handler := range d.servers {
 		server := api.HTTPServer(handler, nil, d.log.Named(part))
 		// A simulated server answers a click after three attempts at the latest.
@@ -330,6 +354,17 @@ func (d *Demo) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// daemon keeps the servers right while the demo runs.
+func (d *Demo) daemon(ctx context.Context) error {
+	code := provisionerapp.Main([]string{"run", "-c", d.ConfigFile}, provisionerapp.Env{
+		Env: cli.Env{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard, Signals: ctx},
+	})
+	if code != cli.ExitDone {
+		return fmt.Errorf("provisioner run: exit code %d", code)
+	}
+	return nil
+}
+
 // Advance lets time pass for the one-time tokens.
 func (d *Demo) Advance(by time.Duration) { d.store.Advance(by) }
 
@@ -344,7 +379,10 @@ func (d *Demo) close() {
 	if d.store != nil {
 		_ = d.store.Close()
 	}
-	if d.keys != "" {
-		_ = os.RemoveAll(d.keys)
+	for _, p := range d.Panels {
+		p.WHM.Close()
+	}
+	if d.dir != "" {
+		_ = os.RemoveAll(d.dir)
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/latchkey-sso/latchkey/api/cpanelfake"
-	brokerapp "github.com/latchkey-sso/latchkey/cmd/broker/app"
 	"github.com/latchkey-sso/latchkey/cmd/demo/app"
 	"github.com/latchkey-sso/latchkey/cmd/demo/portal"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 )
 
 // world is a running demo and what its portal saw.
@@ -175,7 +175,7 @@ func TestOnceCommand(t *testing.T) {
 	var out, errors bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	env := brokerapp.Env{In: strings.NewReader(""), Out: &out, Err: &errors, Signals: ctx}
+	env := cli.Env{In: strings.NewReader(""), Out: &out, Err: &errors, Signals: ctx}
 	if code := app.Main([]string{"--once"}, env); code != 0 {
 		t.Fatalf("exit code: got %d, want 0; stderr: %s; stdout: %s", code, errors.String(), out.String())
 	}
@@ -203,7 +203,7 @@ func TestDemoTellsWhatHappens(t *testing.T) {
 	defer stop()
 	done := make(chan int, 1)
 	go func() {
-		done <- app.Main(nil, brokerapp.Env{In: strings.NewReader(""), Out: out, Err: out, Signals: ctx})
+		done <- app.Main(nil, cli.Env{In: strings.NewReader(""), Out: out, Err: out, Signals: ctx})
 	}()
 	address := regexp.MustCompile(`Open (http://\S+/)alice/`)
 	var panel string

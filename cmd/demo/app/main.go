@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,18 +14,19 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/latchkey-sso/latchkey/api/cpanelfake"
-	brokerapp "github.com/latchkey-sso/latchkey/cmd/broker/app"
 	"github.com/latchkey-sso/latchkey/cmd/demo/portal"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 )
 
 // Main runs the command and returns its exit code.
-func Main(args []string, env brokerapp.Env) int {
+func Main(args []string, env cli.Env) int {
 	var once, verbose bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Try Latchkey on this machine",
-		Long: `demo runs a broker over an embedded store, two simulated cPanel servers and a
-sample customer portal, all on this machine, and prints the addresses to open.
+		Long: `demo runs a broker over an embedded store, a provisioner, two simulated cPanel
+servers with their WHM and a sample customer portal, all on this machine, and prints
+the addresses to open.
 Nothing is kept when it stops.
 
 With --once it performs one whole sign-in, prints each hop with its status, and
@@ -43,7 +45,7 @@ exits with 0 only if the portal saw the right subscriber.`,
 		started = true
 		o := Options{FixedPorts: true}
 		if verbose {
-			o.Log = brokerapp.NewLog(env.Err, "info")
+			o.Log = cli.NewLog(env.Err, "info")
 		}
 		if once {
 			return runOnce(cmd.Context(), env.Out, o)
@@ -53,15 +55,15 @@ exits with 0 only if the portal saw the right subscriber.`,
 	err := cmd.ExecuteContext(env.Signals)
 	switch {
 	case err == nil:
-		return brokerapp.ExitDone
+		return cli.ExitDone
 	case !started:
 		fmt.Fprintf(env.Err, "demo: %v\nSee `demo --help`.\n", err)
-		return brokerapp.ExitUsage
+		return cli.ExitUsage
 	case errors.Is(err, context.Canceled) && env.Signals.Err() != nil:
-		return brokerapp.ExitInterrupted
+		return cli.ExitInterrupted
 	}
 	fmt.Fprintf(env.Err, "demo: %v\n", err)
-	return brokerapp.ExitFailed
+	return cli.ExitFailed
 }
 
 // runOnce performs one sign-in while the demo runs.
@@ -137,12 +139,16 @@ func runUntilStopped(ctx context.Context, out io.Writer, o Options) error {
 	return nil
 }
 
+func indent(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ") + "\n"
+}
+
 // auditOnly is a log that tells of the broker's audit and nothing else: issued,
 // redeemed, replayed, expired, ...
 func auditOnly(tell func(event string)) *zap.Logger {
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zapcore.InfoLevel)
 	return zap.New(core, zap.Hooks(func(e zapcore.Entry) error {
-		if e.LoggerName == brokerapp.AuditName {
+		if e.LoggerName == cli.AuditName {
 			tell(e.Message)
 		}
 		return nil
@@ -162,8 +168,14 @@ func (d *Demo) greet(out io.Writer) {
 	fmt.Fprintf(out, "  Customer portal     %s/\n", d.PortalURL)
 	fmt.Fprintf(out, "  Broker              %s/.well-known/jwks.json\n", d.BrokerURL)
 	fmt.Fprintf(out, "  Broker's health     %s/healthz/ready\n\n", d.OperatorURL)
+	fmt.Fprintf(out, "provisioner apply has put the links onto both servers:\n%s\n", indent(d.Applied))
+	fmt.Fprintf(out, "Try it in another terminal, while this one runs:\n")
+	for _, command := range []string{"servers check", "verify", "rotate --account web01/alice", "remove --all", "plan", "apply", "log"} {
+		fmt.Fprintf(out, "  go run ./cmd/provisioner %s -c %s\n", command, d.ConfigFile)
+	}
+	fmt.Fprintln(out)
 	if d.OtherPorts {
-		fmt.Fprintf(out, "(Some of the usual ports 8480 to 8484 are taken, so these are others.)\n\n")
+		fmt.Fprintf(out, "(Some of the usual ports 8480 to 8486 are taken, so these are others.)\n\n")
 	}
 	first := Accounts()[0]
 	fmt.Fprintf(out, "Open %s/%s/ and click a link. Ctrl-C stops.\n\n", d.Panels[0].URL, first.User)
