@@ -10,7 +10,8 @@
 // "it is done".
 //
 // A report is a hint and never a fact. Nothing is believed but that the account
-// is worth a look, and the timer finds everything that a lost report was about.
+// is worth a look. The timer finds most of what a lost report was about, but not the
+// older link tokens of a restored backup.
 // So the script never asks twice, and a server that has been taken over can make
 // us look at its own accounts, or rotate their link tokens, and nothing else.
 //
