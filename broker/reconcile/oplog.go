@@ -152,11 +152,14 @@ func (l *operationLog) accounts(done map[broker.Account][]StepKind) {
 			return
 		}
 		count := map[StepKind]int{}
+		var order []StepKind
 		for _, kind := range kinds {
-			count[kind]++
+			if count[kind]++; count[kind] == 1 {
+				order = append(order, kind)
+			}
 		}
 		var what []string
-		for _, kind := range slices.Compact(kinds) {
+		for _, kind := range order {
 			what = append(what, fmt.Sprintf("%s %d", kind, count[kind]))
 		}
 		l.waiting = append(l.waiting, Entry{At: l.now(), Level: LevelDebug, Server: a.Server, User: a.User, Message: "done: " + strings.Join(what, ", ")})

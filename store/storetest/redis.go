@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -130,9 +129,6 @@ func (r *RedisServer) Kill() {
 	_ = r.cmd.Wait()
 	r.cmd = nil
 }
-
-// File returns the path of a file in the server's directory.
-func (r *RedisServer) File(name string) string { return filepath.Join(r.Dir, name) }
 
 // Options returns how a store reaches the server.
 func (r *RedisServer) Options() store.Options {

@@ -38,10 +38,6 @@ that needs something, and an object "result" at the end.`,
 			if err != nil {
 				return asUsage(err)
 			}
-			n.revision.Number = max(n.revision.Number, n.base+1)
-			if !n.publish {
-				n.revision.Number = n.base
-			}
 			n.say(f, true)
 			o, err := f.order(ctx, reconcile.OperationApply, n.revision, t)
 			if err != nil {

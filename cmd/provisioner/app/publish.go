@@ -69,7 +69,7 @@ func (p *publishing) next(ctx context.Context, f *fleet) (next, error) {
 	if !none && file.SameLinks(current) {
 		return next{revision: current, base: current.Number}, nil
 	}
-	file.Author, file.At = p.name(), f.env.Now()
+	file.Number, file.Author, file.At = current.Number+1, p.name(), f.env.Now()
 	file.Changes = changesSince(file, current)
 	n := next{revision: file, base: current.Number, publish: true}
 	if !none && !p.overwrite && (current.Source != broker.SourceFile || current.Author != file.Author) {
