@@ -35,7 +35,7 @@ func TestMemoryOfALink(t *testing.T) {
 			for _, l := range links {
 				app, token := "latchkey_"+l.ID, ok(broker.NewLinkToken(rand.Reader))(t).Digest()
 				before = append(before, reconcile.Change{Kind: reconcile.ChangePrepare, App: app, Token: token, Created: created, Written: written})
-				after = append(after, reconcile.Change{Kind: reconcile.ChangePromote, App: app, Token: token})
+				after = append(after, reconcile.Change{Kind: reconcile.ChangePromote, App: app, Token: token, Created: created, Written: written})
 			}
 			prepare = append(prepare, reconcile.AccountChanges{Account: account, Changes: before})
 			promote = append(promote, reconcile.AccountChanges{Account: account, Changes: after})

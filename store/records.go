@@ -125,7 +125,7 @@ func (s *Store) Write(ctx context.Context, fence reconcile.Fence, changes []reco
 		}
 		s.send(ctx, writes)
 		for i, w := range writes {
-			if w.err != nil && !errors.Is(w.err, reconcile.ErrFenced) {
+			if w.err != nil && !errors.Is(w.err, reconcile.ErrFenced) && !errors.Is(w.err, reconcile.ErrLost) {
 				w.err = fmt.Errorf("write records of %s: %w", page[i].Account, w.err)
 			}
 			errs = append(errs, w.err)
@@ -200,6 +200,8 @@ func (s *Store) sendOnce(ctx context.Context, writes []*write) (again []*write) 
 			w.err = err
 		case slices.Equal(answer, []string{"fenced"}):
 			w.err = reconcile.ErrFenced
+		case slices.Equal(answer, []string{"lost"}):
+			w.err = reconcile.ErrLost
 		case !slices.Equal(answer, []string{"ok"}):
 			w.err = errors.New("the answer of Redis is not known")
 		}
@@ -218,15 +220,15 @@ func encodeChange(account broker.Account, c reconcile.Change) ([]any, error) {
 		if token != nil && linkDigest(token) == (linkDigest{}) {
 			return nil, fmt.Errorf("%s %s: the token is missing", kind, c.App)
 		}
-		return []any{kind, c.App, token, created, written}, nil
+		return []any{kind, c.App, token, created, written, c.Subscriber}, nil
 	}
 	switch c.Kind {
 	case reconcile.ChangeSubscriber:
-		return []any{"subscriber", c.Subscriber, "", "", ""}, broker.ValidateSubscriber(c.Subscriber)
+		return []any{"subscriber", c.Subscriber, "", "", "", ""}, broker.ValidateSubscriber(c.Subscriber)
 	case reconcile.ChangePrepare:
 		return link("prepare", token[:], encodeCreated(c.Created), c.Written[:])
 	case reconcile.ChangePromote:
-		return link("promote", token[:], nil, nil)
+		return link("promote", token[:], encodeCreated(c.Created), c.Written[:])
 	case reconcile.ChangeDrop:
 		return link("drop", token[:], nil, nil)
 	case reconcile.ChangeForget:
@@ -235,9 +237,9 @@ func encodeChange(account broker.Account, c reconcile.Change) ([]any, error) {
 		if c.GroupID == "" {
 			return nil, errors.New("the id of the group is missing")
 		}
-		return []any{"group", c.GroupID, "", "", c.Written[:]}, nil
+		return []any{"group", c.GroupID, "", "", c.Written[:], ""}, nil
 	case reconcile.ChangeForgetGroup:
-		return []any{"forget_group", "", "", "", ""}, nil
+		return []any{"forget_group", "", "", "", "", ""}, nil
 	}
 	return nil, fmt.Errorf("the change of kind %d is not known", c.Kind)
 }

@@ -99,9 +99,10 @@ func prepareStep(w *Wanted, plan Plan, record Record, step Step, random io.Reade
 			a.command = &Command{Function: UpdateToken, User: user, App: step.App, Token: token}
 			written = record.Links[step.App].Written
 		}
-		a.before = []Change{{Kind: ChangePrepare, App: step.App, Token: token.Digest(), Created: now, Written: written}}
-		a.done = []Change{{Kind: ChangePromote, App: step.App, Token: token.Digest()}}
-		a.refused = []Change{{Kind: ChangeDrop, App: step.App, Token: token.Digest()}}
+		change := func(kind ChangeKind) []Change {
+			return []Change{{Kind: kind, App: step.App, Token: token.Digest(), Created: now, Written: written, Subscriber: plan.Subscriber}}
+		}
+		a.before, a.done, a.refused = change(ChangePrepare), change(ChangePromote), change(ChangeDrop)
 	default:
 		return a, fmt.Errorf("plan of %s: step %q is not known", plan.Account, step.Kind)
 	}
@@ -164,7 +165,7 @@ func (s *session) apply(ctx context.Context, jobs []*job) ([]outcome, error) {
 		}
 		before = append(before, c)
 	}
-	if err := s.write(ctx, before); err != nil {
+	if _, err := s.write(ctx, before); err != nil {
 		return nil, err
 	}
 	replies, failure := s.runSplit(ctx, commands)
@@ -172,7 +173,13 @@ func (s *session) apply(ctx context.Context, jobs []*job) ([]outcome, error) {
 	// What the server has done is written down also while we are being stopped.
 	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeGrace)
 	defer cancel()
-	if err := s.write(keep, after); err != nil {
+	lost, err := s.write(keep, after)
+	for i, o := range outcomes {
+		if o.err == nil && o.step.writesToken() && slices.Contains(lost, o.job.plan.Account) {
+			outcomes[i].err = ErrLost
+		}
+	}
+	if err != nil {
 		return outcomes, err
 	}
 	return outcomes, failure

@@ -43,7 +43,7 @@ func (w *world) click(at place, link broker.Link, l shown) {
 		w.worked[at] = true
 		return
 	}
-	if !w.worked[at] {
+	if !w.worked[at] || w.losing {
 		return
 	}
 	// Another subscriber ends the former tokens at once, which is the purpose.

@@ -39,6 +39,11 @@
 // same command is sent again. Removing goes the other way, from the server first and
 // then from the store.
 //
+// A store that fails over may forget what was just prepared. So promoting says again
+// all that preparing did, and what WHM has confirmed is accepted, but for an account
+// that the store now gives to another subscriber or to none: that link has failed,
+// and is marked so that the next run writes it anew ([ErrLost]).
+//
 // Another subscriber is the exception: the account's former tokens stop working in
 // the very step that prepares the new ones, because they would sign in the wrong
 // person. Clicks are asked to come again meanwhile.

@@ -142,6 +142,7 @@ func (m *memory) write(fence reconcile.Fence, c reconcile.AccountChanges) error 
 	}
 	l.fence = fence
 	forgotten := false
+	var lost error
 	for _, change := range c.Changes {
 		switch change.Kind {
 		case reconcile.ChangeSubscriber:
@@ -164,7 +165,9 @@ func (m *memory) write(fence reconcile.Fence, c reconcile.AccountChanges) error 
 				link = &ledgerLink{}
 				l.links[change.App] = link
 			}
-			link.change(change)
+			if err := link.change(change, l.subscriber); err != nil {
+				lost = err
+			}
 			if !link.there && link.slots == [3]*slot{} {
 				delete(l.links, change.App)
 			}
@@ -173,15 +176,17 @@ func (m *memory) write(fence reconcile.Fence, c reconcile.AccountChanges) error 
 	if len(l.links) == 0 && l.group.ID == "" && (forgotten || l.subscriber == "") {
 		delete(m.accounts, c.Account)
 	}
-	return nil
+	return lost
 }
 
-func (l *ledgerLink) change(c reconcile.Change) {
+// change returns ErrLost for a token that cannot be taken. The subscriber is the
+// account's.
+func (l *ledgerLink) change(c reconcile.Change, subscriber string) error {
 	at := slices.IndexFunc(l.slots[:], func(s *slot) bool { return s != nil && s.token == c.Token })
 	switch c.Kind {
 	case reconcile.ChangePrepare:
 		if l.there && l.token == c.Token {
-			return
+			return nil
 		}
 		if at < 0 {
 			at = slices.Index(l.slots[:], nil)
@@ -198,14 +203,22 @@ func (l *ledgerLink) change(c reconcile.Change) {
 		}
 		l.slots[at] = &slot{c.Token, c.Created.Truncate(time.Second), c.Written}
 	case reconcile.ChangePromote:
-		if at >= 0 {
+		switch {
+		case at >= 0:
 			l.confirm(*l.slots[at])
+		case l.token == c.Token || slices.Contains(l.superseded, c.Token):
+		case subscriber == c.Subscriber:
+			l.confirm(slot{c.Token, c.Created.Truncate(time.Second), c.Written})
+		default:
+			l.written = reconcile.Fingerprint{}
+			return reconcile.ErrLost
 		}
 	case reconcile.ChangeDrop:
 		if at >= 0 {
 			l.slots[at] = nil
 		}
 	}
+	return nil
 }
 
 // confirm makes a token the only one; the zero slot leaves none.

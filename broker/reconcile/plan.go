@@ -66,6 +66,11 @@ const (
 	StepForgetGroup StepKind = "forget group"
 )
 
+// writesToken reports whether the step gives its link a new token.
+func (s Step) writesToken() bool {
+	return s.Kind == StepCreate || s.Kind == StepChange || s.Kind == StepRotate
+}
+
 // Policy says what a run is to do with the accounts that it comes to.
 type Policy struct {
 	// Apps limits the run to these links; empty means all.

@@ -22,14 +22,19 @@ type Records interface {
 	// Write applies changes: those of one account in their order and in one
 	// atomic step, those of several accounts side by side. It returns an error
 	// for each account, in their order. ErrFenced means that a later worker has
-	// written to the account; nothing was changed then. After other errors it is
-	// not known whether the changes were made; the same changes may be sent
-	// again.
+	// written to the account; nothing was changed then. ErrLost means that all was
+	// changed but what it is about. After other errors it is not known whether the
+	// changes were made; the same changes may be sent again.
 	Write(ctx context.Context, fence Fence, changes []AccountChanges) []error
 }
 
 // ErrFenced: the worker's lease has gone to another one.
 var ErrFenced = errors.New("another worker has taken over the server")
+
+// ErrLost: the store has lost a token that was prepared there, and does not say that
+// the account belongs to whom the token was made for. It is not accepted; the link is
+// written anew by whoever comes next.
+var ErrLost = errors.New("the store has lost the token that was written on the server; the next run writes another one")
 
 // Fence orders the workers of a server: each lease has a larger one than all
 // before it.
@@ -92,12 +97,13 @@ type Change struct {
 	App string
 	// Token is of ChangePrepare, ChangePromote, ChangeDrop.
 	Token broker.Digest
-	// Created is when the token was made; of ChangePrepare.
+	// Created is when the token was made; of ChangePrepare and ChangePromote.
 	Created time.Time
-	// Written is of ChangePrepare (what will stand on the server with this token)
-	// and ChangeGroup.
+	// Written is of ChangePrepare and ChangePromote (what stands on the server with
+	// this token) and of ChangeGroup.
 	Written Fingerprint
-	// Subscriber is of ChangeSubscriber.
+	// Subscriber is of ChangeSubscriber and ChangePromote (whom the token was made
+	// for).
 	Subscriber string
 	// GroupID is of ChangeGroup.
 	GroupID string
@@ -116,9 +122,10 @@ const (
 	// written on the server.
 	ChangePrepare
 	// ChangePromote makes a prepared token the confirmed one, and supersedes
-	// all others of the link. A token that is confirmed already stays so. One that
-	// is neither prepared nor confirmed (a later worker superseded it) is left
-	// alone.
+	// all others of the link. A token that is confirmed already stays so, and one
+	// that was superseded stays that. One of which nothing is known (the store lost it
+	// when it failed over) is confirmed as well when the account is its Subscriber's,
+	// and is ErrLost otherwise.
 	ChangePromote
 	// ChangeDrop takes a prepared token back that has surely not been written.
 	ChangeDrop

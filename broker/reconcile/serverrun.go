@@ -141,7 +141,7 @@ func (w *serverRun) cutOff(ctx context.Context, s *session) error {
 				w.log.add(s.entry(LevelInformation, r.Account.User, "", fmt.Sprintf("belongs to subscriber %s now; sign-on for %s has ended", subscriber, r.Subscriber)))
 			}
 		}
-		if err := s.write(ctx, changes); err != nil {
+		if _, err := s.write(ctx, changes); err != nil {
 			return err
 		}
 	}

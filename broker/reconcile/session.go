@@ -46,56 +46,53 @@ func (s *session) pause(ctx context.Context, d time.Duration) error {
 	return s.cfg.Wait(ctx, d)
 }
 
-// storePauses are waited when the store does not answer: together longer than a
-// failover takes.
-var storePauses = [...]time.Duration{200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
-
-// write changes records, and sends again what the store has not acknowledged.
-func (s *session) write(ctx context.Context, changes []AccountChanges) error {
+// write changes records, and sends again what the store has not acknowledged. lost
+// are accounts with a token that the store has lost (ErrLost).
+func (s *session) write(ctx context.Context, changes []AccountChanges) (lost []broker.Account, err error) {
 	changes = slices.DeleteFunc(changes, func(c AccountChanges) bool { return len(c.Changes) == 0 })
-	for try := 0; len(changes) > 0; try++ {
+	err = s.cfg.patiently(ctx, func() error {
 		var left []AccountChanges
 		var failure error
-		for i, err := range s.inStore(func() []error { return s.cfg.Records.Write(ctx, s.lease.Fence, changes) }) {
+		for i, err := range s.writeOnce(ctx, changes) {
 			switch {
 			case errors.Is(err, ErrFenced):
 				s.halt(err)
 				return err
+			case errors.Is(err, ErrLost):
+				lost = append(lost, changes[i].Account)
 			case err != nil:
 				left, failure = append(left, changes[i]), err
 			}
 		}
-		if changes = left; len(changes) == 0 {
-			return nil
-		}
-		if try == len(storePauses) {
-			return fmt.Errorf("write to the store: %w", failure)
-		}
-		if err := s.cfg.Wait(ctx, storePauses[try]); err != nil {
-			return fmt.Errorf("write to the store: %w", failure)
-		}
+		changes = left
+		return failure
+	})
+	if err != nil {
+		return lost, fmt.Errorf("write to the store: %w", err)
 	}
-	return nil
+	return lost, nil
 }
 
-func (s *session) inStore(call func() []error) []error {
+func (s *session) writeOnce(ctx context.Context, changes []AccountChanges) []error {
+	if len(changes) == 0 {
+		return nil
+	}
 	s.slots <- struct{}{}
 	defer func() { <-s.slots }()
-	return call()
+	return s.cfg.Records.Write(ctx, s.lease.Fence, changes)
 }
 
-func (s *session) load(ctx context.Context, accounts []broker.Account) ([]Record, error) {
-	for try := 0; ; try++ {
+func (s *session) load(ctx context.Context, accounts []broker.Account) (records []Record, err error) {
+	err = s.cfg.patiently(ctx, func() error {
 		s.slots <- struct{}{}
-		records, err := s.cfg.Records.Load(ctx, accounts)
-		<-s.slots
-		if err == nil {
-			return records, nil
-		}
-		if try == len(storePauses) || s.cfg.Wait(ctx, storePauses[try]) != nil {
-			return nil, fmt.Errorf("read the store: %w", err)
-		}
+		defer func() { <-s.slots }()
+		records, err = s.cfg.Records.Load(ctx, accounts)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the store: %w", err)
 	}
+	return records, nil
 }
 
 // plan looks at accounts on the server, as much as planning them needs, and plans

@@ -70,6 +70,8 @@ type world struct {
 	events       []reconcile.Event
 	// superseding: other workers may supersede tokens.
 	superseding bool
+	// losing: the store loses tokens.
+	losing bool
 }
 
 // place is where a link is shown.

@@ -71,6 +71,14 @@ local function supersede(link, digests)
   link.superseded = text
 end
 
+-- is_superseded reports whether a token is remembered as superseded.
+local function is_superseded(link, token)
+  for at = 1, #link.superseded, 4 do
+    if string.sub(link.superseded, at, at + 3) == string.sub(token, 1, 4) then return true end
+  end
+  return false
+end
+
 -- tokens returns the digests of the confirmed token and of the prepared ones, the
 -- newest of those first, but for one.
 local function tokens(link, except)

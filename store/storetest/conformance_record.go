@@ -28,7 +28,9 @@ func prepare(app string, token broker.LinkToken, at time.Time) reconcile.Change 
 }
 
 func promote(app string, token broker.LinkToken) reconcile.Change {
-	return reconcile.Change{Kind: reconcile.ChangePromote, App: app, Token: token.Digest()}
+	return reconcile.Change{
+		Kind: reconcile.ChangePromote, App: app, Token: token.Digest(), Created: created, Written: written, Subscriber: aCustomer,
+	}
 }
 
 func drop(app string, token broker.LinkToken) reconcile.Change {

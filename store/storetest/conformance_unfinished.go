@@ -1,0 +1,108 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/broker/reconcile"
+)
+
+// unfinished are tests of writes that were not finished, or finished by somebody else.
+func unfinished() []test {
+	return []test{
+		{"the fourth prepared token takes the place of the oldest", eviction},
+		{"promoting a superseded token and preparing a confirmed one change nothing", stalePromotion},
+		{"a token that the store has lost is promoted for its subscriber alone", lostToken},
+	}
+}
+
+func eviction(t *testing.T, s Subject) {
+	hours := []time.Duration{2, 1, 3, 4} // the second is the oldest
+	tokens := make([]broker.LinkToken, len(hours))
+	apply(t, s, subscriber(aCustomer))
+	for i, h := range hours {
+		tokens[i] = newLinkToken(t)
+		apply(t, s, prepare(aLink.App, tokens[i], created.Add(h*time.Hour)))
+	}
+	wantLink(t, s, reconcile.LinkRecord{Pending: 3})
+	wantCause(t, s, "the oldest", tokens[1], broker.CauseSuperseded)
+	for _, i := range []int{0, 2, 3} {
+		wantCause(t, s, fmt.Sprint("token ", i), tokens[i], "")
+	}
+	apply(t, s, promote(aLink.App, tokens[1]))
+	wantLink(t, s, reconcile.LinkRecord{Pending: 3})
+	apply(t, s, promote(aLink.App, tokens[0]))
+	wantLink(t, s, reconcile.LinkRecord{Confirmed: true, Created: created.Add(2 * time.Hour), Generation: 1, Written: written})
+	for _, i := range []int{1, 2, 3} {
+		wantCause(t, s, fmt.Sprint("token ", i, " after the promotion"), tokens[i], broker.CauseSuperseded)
+	}
+}
+
+func stalePromotion(t *testing.T, s Subject) {
+	stale, confirmed, pending := newLinkToken(t), newLinkToken(t), newLinkToken(t)
+	apply(t, s, subscriber(aCustomer), prepare(aLink.App, stale, created), prepare(aLink.App, confirmed, created), promote(aLink.App, confirmed), prepare(aLink.App, pending, created))
+	before := Dump(t, s.Client)
+	apply(t, s, promote(aLink.App, stale), promote(aLink.App, confirmed), prepare(aLink.App, confirmed, created))
+	if after := Dump(t, s.Client); after != before {
+		t.Errorf("got  %s\nwant %s", after, before)
+	}
+}
+
+func lostToken(t *testing.T, s Subject) {
+	former, lost := newLinkToken(t), newLinkToken(t)
+	promotion := promote(aLink.App, lost)
+	promotion.Created, promotion.Written = created.Add(time.Hour), writtenLater
+	confirmed := reconcile.LinkRecord{Confirmed: true, Created: created.Add(time.Hour), Generation: 1, Written: writtenLater}
+	later := confirmed
+	later.Generation = 2
+	rewritten := reconcile.LinkRecord{Confirmed: true, Created: created, Generation: 1}
+	tests := []struct {
+		name string
+		left []reconcile.Change // what the store has still
+		lost bool
+		want map[string]reconcile.LinkRecord
+	}{
+		{"everything is gone", nil, true, nil},
+		{"the subscriber is there", []reconcile.Change{subscriber(aCustomer)}, false, map[string]reconcile.LinkRecord{aLink.App: confirmed}},
+		{"the former token is there", []reconcile.Change{subscriber(aCustomer), prepare(aLink.App, former, created), promote(aLink.App, former)}, false,
+			map[string]reconcile.LinkRecord{aLink.App: later}},
+		{"the former token is another subscriber's", []reconcile.Change{subscriber("4321"), prepare(aLink.App, former, created), promote(aLink.App, former)}, true,
+			map[string]reconcile.LinkRecord{aLink.App: rewritten}},
+		{"a link without its subscriber is there", []reconcile.Change{prepare(aLink.App, former, created), promote(aLink.App, former)}, true,
+			map[string]reconcile.LinkRecord{aLink.App: rewritten}},
+		{"another link of another subscriber is there", []reconcile.Change{subscriber("4321"), prepare("latchkey_b", former, created)}, true,
+			map[string]reconcile.LinkRecord{"latchkey_b": {Pending: 1}}},
+		{"it was dropped for another subscriber", []reconcile.Change{subscriber(aCustomer), prepare(aLink.App, lost, created), subscriber("4321")}, false,
+			map[string]reconcile.LinkRecord{aLink.App: {}}},
+	}
+	for _, tt := range tests {
+		if len(tt.left) > 0 {
+			apply(t, s, tt.left...)
+		}
+		for range 2 { // sent twice, it has the same effect
+			if err := write(t, s, aFence, promotion, group("latchkey", written)); errors.Is(err, reconcile.ErrLost) != tt.lost || (!tt.lost && err != nil) {
+				t.Errorf("%s: got error %v, want ErrLost: %v", tt.name, err, tt.lost)
+			}
+			if got := load(t, s); !reflect.DeepEqual(got.Links, tt.want) || got.Group.ID != "latchkey" {
+				t.Errorf("%s:\ngot  %+v\nwant the group and %+v", tt.name, got, tt.want)
+			}
+		}
+		for _, id := range []string{aCustomer, "4321"} {
+			in := issueInput(t, lost)
+			in.Subscriber, in.CheckOnly = id, true
+			_, err := s.Store.Issue(t.Context(), in)
+			if want := tt.want[aLink.App].Written == writtenLater && id == aCustomer; (err == nil) != want {
+				t.Errorf("%s: the token for %s: got error %v, want it accepted: %v", tt.name, id, err, want)
+			}
+		}
+		if tt.want[aLink.App] == later {
+			wantCause(t, s, "the former token", former, broker.CauseSuperseded)
+		}
+		apply(t, s, forget(aLink.App), forget("latchkey_b"), forgetGroup())
+		wantNothing(t, s)
+	}
+}
