@@ -23,7 +23,10 @@
 // slots APP/1 to APP/3 with tokens that were prepared: they are accepted beside the
 // confirmed one, because nobody knows yet which of them the server ended up with.
 // Promoting one supersedes the others, of which a few bytes are remembered, so that
-// a click with an old token is told from a click with a wrong one. Fields whose
+// a click with an old token is told from a click with a wrong one. When so many writes
+// in a row were not finished that not all of their tokens are remembered, no token is
+// told to be wrong until one write is: it is answered like an old one, which gets
+// nobody in and asks for another write. Fields whose
 // names begin with a slash, which no app has, hold the subscriber, the group and
 // the fence of the last provisioner that wrote. The bytes are in scripts/record.lua.
 // Of a link token they have the first 20 bytes of its digest, so that an account with

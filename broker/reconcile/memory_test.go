@@ -41,6 +41,7 @@ type ledgerLink struct {
 	generation int
 	written    reconcile.Fingerprint
 	superseded []broker.Digest // the newest first
+	more       bool            // others that may stand on the server are not remembered
 	slots      [3]*slot
 }
 
@@ -199,7 +200,7 @@ func (l *ledgerLink) change(c reconcile.Change, subscriber string) error {
 				}
 			}
 			l.supersede(l.slots[at].token)
-			l.there = true
+			l.there, l.more = true, true
 		}
 		l.slots[at] = &slot{c.Token, c.Created.Truncate(time.Second), c.Written}
 	case reconcile.ChangePromote:
@@ -223,14 +224,16 @@ func (l *ledgerLink) change(c reconcile.Change, subscriber string) error {
 
 // confirm makes a token the only one; the zero slot leaves none.
 func (l *ledgerLink) confirm(s slot) {
+	confirmed := l.token != broker.Digest{}
 	slots := slices.DeleteFunc(slices.Clone(l.slots[:]), func(p *slot) bool { return p == nil || p.token == s.token })
 	slices.SortStableFunc(slots, func(a, b *slot) int { return a.created.Compare(b.created) }) // the newest is remembered last
 	for _, p := range slots {
 		l.supersede(p.token)
 	}
-	if l.token != (broker.Digest{}) {
+	if confirmed {
 		l.supersede(l.token)
 	}
+	l.more = len(slots) > 0 && (l.more || len(slots) == len(l.slots) && confirmed)
 	if s.token != (broker.Digest{}) {
 		l.generation++
 		l.created = s.created
@@ -257,7 +260,7 @@ func (m *memory) cause(link broker.Link, token broker.Digest, subscriber string)
 		match = match || s != nil && s.token == token
 	}
 	switch {
-	case !match && slices.Contains(l.superseded, token):
+	case !match && (l.more || slices.Contains(l.superseded, token)):
 		return broker.CauseSuperseded
 	case !match:
 		return broker.CauseToken

@@ -241,6 +241,45 @@ func TestWhatMayHaveBeenDoneIsNotTakenBack(t *testing.T) {
 	}
 }
 
+// However often it cannot be told what a server has done, and whatever it has done: a
+// click works, or it is asked to come again and the link is written once more.
+func TestManyWritesThatAreNotFinished(t *testing.T) {
+	for _, executed := range []int{0, 1, 5, 9} { // the run whose writes stand on the server
+		t.Run(fmt.Sprint("run ", executed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newVirtualWorld(t)
+				alone(w)
+				w.settled()
+				w.superseding = true
+				for n := range 10 {
+					w.spec.link("invoices").Label, w.spec.link("tickets").Label = fmt.Sprint("Bills ", n), fmt.Sprint("Questions ", n)
+					w.web01().fault = onWrites(func(_ int, r request) fault {
+						f := fault{err: lost("no answer in time")}
+						if n == executed {
+							f.executed = len(r.commands)
+						}
+						return f
+					})
+					if r := w.run(w.order(reconcile.Policy{})); r.OK() {
+						t.Errorf("run %d: got %+v, want it failed", n, r)
+					}
+					for _, app := range []string{invoices, tickets} {
+						cause := w.book.cause(broker.Link{Account: bob, App: app}, w.web01().link("bob", app).token.Digest(), "1001")
+						if cause != "" && cause != broker.CauseSuperseded {
+							t.Errorf("a click on %s after run %d: got %q, want it to work or to be asked to come again", app, n, cause)
+						}
+					}
+				}
+				w.web01().fault = nil
+				w.apply(reconcile.Policy{Rotate: true})
+				w.wantAllWork(bob)
+				w.apply(reconcile.Policy{})
+				w.wantExact(reconcile.Policy{})
+			})
+		})
+	}
+}
+
 func TestWhatWasSurelyNotDoneLeavesNoToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newVirtualWorld(t)

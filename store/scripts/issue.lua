@@ -22,7 +22,8 @@ for i = 2, 5 do
 end
 local superseded = false
 for at = 32, #(stored[2] or ''), 4 do
-  if string.sub(stored[2], at, at + 3) == string.sub(token, 1, 4) then superseded = true end
+  local head = string.sub(stored[2], at, at + 3)
+  if head == string.sub(token, 1, 4) or head == '\0\0\0\0' then superseded = true end
 end
 -- Zeros stand where there is no confirmed token.
 if token == string.rep('\0', 20) then match = false end

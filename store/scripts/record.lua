@@ -6,12 +6,14 @@
 --
 -- App field: digest of the confirmed link token (its first 20 bytes, which is all that
 -- comes here; zeros: none), created (4), generation (2), written (5), then the first 4
--- bytes of the digests of 0 to 3 superseded tokens, the newest first. Slots, APP/1 to
--- APP/3: digest (20), created (4), written (5) of a prepared token. Numbers are
+-- bytes of the digests of 0 to 3 superseded tokens, the newest first, and then 4 zeros
+-- (MORE) while others, which are not remembered, may stand on the server. Slots, APP/1
+-- to APP/3: digest (20), created (4), written (5) of a prepared token. Numbers are
 -- big-endian. A damaged field counts as missing: whoever writes the link next makes it
 -- whole again.
 local NONE = string.rep('\0', 20)
 local UNKNOWN = string.rep('\0', 5)
+local MORE = string.rep('\0', 4)
 local SLOTS, REMEMBERED = 3, 3
 
 local fields, changed = {}, {}
@@ -58,9 +60,11 @@ local function empty_slots(app)
   for n = 1, SLOTS do set(app .. '/' .. n, nil) end
 end
 
--- supersede remembers tokens, the newest first, before those remembered already.
-local function supersede(link, digests)
-  local text, seen, count = '', {[string.sub(NONE, 1, 4)] = true}, 0
+-- supersede remembers tokens, the newest first, before those remembered already. more:
+-- there are others that may stand on the server. They count until a write is finished
+-- with no other one in flight.
+local function supersede(link, digests, more)
+  local text, seen, count = '', {[MORE] = true}, 0
   local function add(head)
     if count < REMEMBERED and #head == 4 and not seen[head] then
       text, seen[head], count = text .. head, true, count + 1
@@ -68,8 +72,10 @@ local function supersede(link, digests)
   end
   for _, digest in ipairs(digests) do add(string.sub(digest, 1, 4)) end
   for at = 1, #link.superseded, 4 do add(string.sub(link.superseded, at, at + 3)) end
-  link.superseded = text
+  link.superseded = text .. (more and MORE or '')
 end
+
+local function has_more(link) return #link.superseded >= 4 and string.sub(link.superseded, -4) == MORE end
 
 -- is_superseded reports whether a token is remembered as superseded.
 local function is_superseded(link, token)
@@ -80,7 +86,7 @@ local function is_superseded(link, token)
 end
 
 -- tokens returns the digests of the confirmed token and of the prepared ones, the
--- newest of those first, but for one.
+-- newest of those first, but for one, and whether there are prepared ones.
 local function tokens(link, except)
   local prepared = {}
   for n = 1, SLOTS do
@@ -92,12 +98,18 @@ local function tokens(link, except)
   for _, slot in ipairs(prepared) do
     if slot.digest ~= except then digests[#digests + 1] = slot.digest end
   end
-  return digests
+  return digests, #digests > (link.digest ~= NONE and 1 or 0)
+end
+
+-- supersede_all supersedes the tokens of a link but for one.
+local function supersede_all(link, except)
+  local digests, unfinished = tokens(link, except)
+  supersede(link, digests, unfinished and (has_more(link) or #digests > REMEMBERED))
 end
 
 -- confirm makes a token the confirmed one and supersedes all others of the link.
 local function confirm(app, link, token, created, written)
-  supersede(link, tokens(link, token))
+  supersede_all(link, token)
   link.digest, link.created, link.written = token, created, written
   link.generation = math.min(link.generation + 1, 65535)
   write(app, link)
@@ -107,7 +119,7 @@ end
 -- revoke supersedes every token of a link.
 local function revoke(app)
   local link = read(app)
-  supersede(link, tokens(link))
+  supersede_all(link)
   link.digest, link.written = NONE, UNKNOWN
   write(app, link)
   empty_slots(app)

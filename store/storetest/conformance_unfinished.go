@@ -15,6 +15,7 @@ import (
 func unfinished() []test {
 	return []test{
 		{"the fourth prepared token takes the place of the oldest", eviction},
+		{"no token of any number of unfinished writes is taken for a wrong one", manyUnfinished},
 		{"promoting a superseded token and preparing a confirmed one change nothing", stalePromotion},
 		{"a token that the store has lost is promoted for its subscriber alone", lostToken},
 	}
@@ -39,6 +40,53 @@ func eviction(t *testing.T, s Subject) {
 	wantLink(t, s, reconcile.LinkRecord{Confirmed: true, Created: created.Add(2 * time.Hour), Generation: 1, Written: written})
 	for _, i := range []int{1, 2, 3} {
 		wantCause(t, s, fmt.Sprint("token ", i, " after the promotion"), tokens[i], broker.CauseSuperseded)
+	}
+}
+
+// Each token may be the one that stands on the server.
+func manyUnfinished(t *testing.T, s Subject) {
+	confirmed, stranger := newLinkToken(t), newLinkToken(t)
+	apply(t, s, subscriber(aCustomer), prepare(aLink.App, confirmed, created), promote(aLink.App, confirmed))
+	var tokens []broker.LinkToken
+	for n := range 10 {
+		tokens = append(tokens, newLinkToken(t))
+		apply(t, s, prepare(aLink.App, tokens[n], created.Add(time.Duration(n)*time.Hour)))
+		wantCause(t, s, "the confirmed token", confirmed, "")
+		for i, token := range tokens {
+			want := broker.CauseSuperseded
+			if i > n-3 {
+				want = ""
+			}
+			wantCause(t, s, fmt.Sprintf("token %d of %d", i, n), token, want)
+		}
+		want := broker.CauseToken
+		if n >= 3 { // it might be one that is not remembered
+			want = broker.CauseSuperseded
+		}
+		wantCause(t, s, fmt.Sprintf("a token that never was, after %d", n), stranger, want)
+	}
+	if got := must[string](t)(s.Client.HGet(t.Context(), keyOf(t, s), aLink.App).Result()); len(got) > 64 {
+		t.Errorf("the link's field has %d bytes, want 64 at most: Redis would not keep the account compact", len(got))
+	}
+
+	// One is confirmed while others may still be executed, and then one alone.
+	apply(t, s, promote(aLink.App, tokens[9]))
+	wantCause(t, s, "the token that was promoted", tokens[9], "")
+	for i, token := range append(tokens[:9:9], confirmed) {
+		wantCause(t, s, fmt.Sprintf("token %d after a promotion", i), token, broker.CauseSuperseded)
+	}
+	last := newLinkToken(t)
+	apply(t, s, prepare(aLink.App, last, created), promote(aLink.App, last))
+	wantCause(t, s, "the token before the last", tokens[9], broker.CauseSuperseded)
+	wantCause(t, s, "a token that never was, after a write that was finished", stranger, broker.CauseToken)
+
+	// Another subscriber supersedes more at once than are remembered.
+	for n := range 3 {
+		apply(t, s, prepare(aLink.App, tokens[n], created.Add(time.Duration(n)*time.Hour)))
+	}
+	apply(t, s, subscriber("4321"))
+	for i, token := range append(tokens[:3:3], last) {
+		wantCause(t, s, fmt.Sprintf("token %d of the former subscriber", i), token, broker.CauseSuperseded)
 	}
 }
 
