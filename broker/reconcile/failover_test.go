@@ -2,6 +2,8 @@ package reconcile_test
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -109,5 +111,100 @@ func TestAFailoverThatLosesTokens(t *testing.T) {
 				w.wantDone(reconcile.Policy{})
 			})
 		})
+	}
+}
+
+// away is a store that does not answer for a while.
+type away struct {
+	reconcile.Records
+	reconcile.Leases
+	reconcile.Journal
+	call  string // the one that is not answered
+	until time.Time
+	calls *int
+}
+
+func (a away) fails(call string) error {
+	if call != a.call {
+		return nil
+	}
+	*a.calls++
+	if time.Now().Before(a.until) {
+		return errors.New("the store is failing over")
+	}
+	return nil
+}
+
+func (a away) Acquire(ctx context.Context, server, holder string, ttl time.Duration) (reconcile.Lease, error) {
+	if err := a.fails("acquire"); err != nil {
+		return reconcile.Lease{}, err
+	}
+	return a.Leases.Acquire(ctx, server, holder, ttl)
+}
+
+// Accounts ends in the middle.
+func (a away) Accounts(ctx context.Context, server string) iter.Seq2[broker.Account, error] {
+	return func(yield func(broker.Account, error) bool) {
+		failure := a.fails("accounts")
+		for account, err := range a.Records.Accounts(ctx, server) {
+			if !yield(account, err) {
+				return
+			}
+			if failure != nil {
+				yield(broker.Account{}, failure)
+				return
+			}
+		}
+	}
+}
+
+func (a away) Begin(ctx context.Context, o reconcile.Operation) (int64, error) {
+	if err := a.fails("begin"); err != nil {
+		return 0, err
+	}
+	return a.Journal.Begin(ctx, o)
+}
+
+func TestARunThatBeginsDuringAFailover(t *testing.T) {
+	for _, call := range []string{"acquire", "accounts", "begin"} {
+		for _, tt := range []struct {
+			name  string
+			away  time.Duration
+			stop  time.Duration // when the run is stopped; 0 for never
+			fails bool
+			takes time.Duration
+		}{
+			{"of five seconds", 5 * time.Second, 0, false, 7700 * time.Millisecond},
+			{"that does not end", time.Hour, 0, true, 7700 * time.Millisecond},
+			{"and is stopped", time.Hour, 2 * time.Second, true, 2 * time.Second},
+		} {
+			t.Run(call+" "+tt.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newVirtualWorld(t)
+					w.settled()
+					delete(w.servers, "web02") // one lease is acquired
+					delete(w.subscribers, carol)
+					o := w.order(reconcile.Policy{})
+					calls, began := 0, time.Now()
+					w.edit = func(c *reconcile.Config) {
+						a := away{c.Records, c.Leases, c.Journal, call, began.Add(tt.away), &calls}
+						c.Records, c.Leases, c.Journal = a, a, a
+					}
+					ctx := t.Context()
+					if tt.stop > 0 {
+						limited, cancel := context.WithTimeout(ctx, tt.stop)
+						defer cancel()
+						ctx = limited
+					}
+					r, err := w.reconciler("a run").Run(ctx, o)
+					if failed := err != nil || !r.OK(); failed != tt.fails {
+						t.Errorf("got %+v and error %v, want failed: %v", r, err, tt.fails)
+					}
+					if took := time.Since(began); took != tt.takes || calls > 6 {
+						t.Errorf("it took %v and %d calls, want %v and 6 calls at most", took, calls, tt.takes)
+					}
+				})
+			})
+		}
 	}
 }

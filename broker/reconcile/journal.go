@@ -9,7 +9,8 @@ import (
 
 // Journal keeps operations and their logs over restarts.
 type Journal interface {
-	// Begin keeps a new operation and returns its number, counted from 1.
+	// Begin keeps a new operation and returns its number, counted from 1. After an
+	// error the operation may have been kept; asked again, there may be two.
 	Begin(ctx context.Context, o Operation) (int64, error)
 	// Log adds entries to an operation, in their order.
 	Log(ctx context.Context, operation int64, entries []Entry) error

@@ -194,7 +194,11 @@ func (r *Reconciler) Run(ctx context.Context, o Order) (Result, error) {
 		Kind: o.Kind, State: StateRunning, By: r.cfg.Holder, Started: o.began, Servers: o.Servers, Revision: o.Wanted.Revision,
 	}
 	if !o.DryRun {
-		if operation.ID, err = r.cfg.Journal.Begin(ctx, operation); err != nil {
+		err = r.cfg.patiently(ctx, func() (err error) {
+			operation.ID, err = r.cfg.Journal.Begin(ctx, operation)
+			return err
+		})
+		if err != nil {
 			return Result{}, fmt.Errorf("begin operation: %w", err)
 		}
 		log.id = operation.ID
@@ -257,14 +261,21 @@ func (r *Reconciler) recorded(ctx context.Context, o Order) (map[string]map[stri
 	if len(o.Accounts) > 0 {
 		return users, nil
 	}
-	for a, err := range r.cfg.Records.Accounts(ctx, only) {
-		if err != nil {
-			return nil, fmt.Errorf("list the accounts in the store: %w", err)
+	err := r.cfg.patiently(ctx, func() error {
+		clear(users) // a replica that takes over may have less
+		for a, err := range r.cfg.Records.Accounts(ctx, only) {
+			if err != nil {
+				return err
+			}
+			if users[a.Server] == nil {
+				users[a.Server] = map[string]bool{}
+			}
+			users[a.Server][a.User] = true
 		}
-		if users[a.Server] == nil {
-			users[a.Server] = map[string]bool{}
-		}
-		users[a.Server][a.User] = true
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the accounts in the store: %w", err)
 	}
 	return users, nil
 }

@@ -97,7 +97,11 @@ func (w *serverRun) seat() (*seat, func() error, error) {
 		return s, func() error { s.halt(errReleased); return nil }, nil
 	}
 	for {
-		s, err := w.r.seats.take(w.soft, w.server)
+		var s *seat
+		err := w.r.cfg.patiently(w.soft, func() (err error) {
+			s, err = w.r.seats.take(w.soft, w.server)
+			return err
+		})
 		if err == nil {
 			return s, func() error { return w.r.seats.leave(s) }, nil
 		}
