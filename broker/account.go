@@ -48,13 +48,19 @@ const (
 	MaxToken      = 512
 )
 
+// Validate checks the names of an account, which are parts of keys. Its error is an
+// *Error with ReasonInvalidRequest.
+func (a Account) Validate() error {
+	if err := checkName("server", a.Server, MaxServer); err != nil {
+		return err
+	}
+	return checkName("user", a.User, MaxUser)
+}
+
 // Validate checks the names of a link, which are parts of keys and file names.
 // Its error is an *Error with ReasonInvalidRequest.
 func (l Link) Validate() error {
-	if err := checkName("server", l.Server, MaxServer); err != nil {
-		return err
-	}
-	if err := checkName("user", l.User, MaxUser); err != nil {
+	if err := l.Account.Validate(); err != nil {
 		return err
 	}
 	return checkName("app", l.App, MaxApp)

@@ -80,9 +80,18 @@ func number(raw json.RawMessage) (int, bool) {
 	return n, err == nil
 }
 
+const (
+	// maxNames is how many names a list has at most.
+	maxNames = 100_000
+	// maxValue is the longest stored field in bytes that is read as a whole. The
+	// longest that we write, an icon of 64 KiB in base64, has 86 KiB.
+	maxValue = 128 << 10
+)
+
 // nameList reads a list of names: of strings, of objects that have the name as a
 // member, or an object with such values. Nothing and null are the empty list.
-// unreadable counts the entries without a name; ok is false for what is no list.
+// unreadable counts the entries without a name; ok is false for what is no list, or
+// one of more than maxNames.
 func nameList(raw json.RawMessage, member string) (names []string, unreadable int, ok bool) {
 	if absent(raw) {
 		return nil, 0, true
@@ -104,6 +113,9 @@ func nameList(raw json.RawMessage, member string) (names []string, unreadable in
 	}
 	var entries []json.RawMessage
 	if json.Unmarshal(raw, &entries) == nil {
+		if len(entries) > maxNames {
+			return nil, 0, false
+		}
 		for _, entry := range entries {
 			add(entry, "")
 		}
@@ -112,6 +124,9 @@ func nameList(raw json.RawMessage, member string) (names []string, unreadable in
 	members, isObject := object(raw)
 	if name, single := scalar(members[member]); single {
 		return []string{name}, 0, true
+	}
+	if len(members) > maxNames {
+		return nil, 0, false
 	}
 	for key, entry := range members {
 		add(entry, key)
@@ -158,7 +173,7 @@ func userConfig(raw json.RawMessage) (map[string]string, bool) {
 	for name, value := range members {
 		// The token is never told. Should it be one day, it goes no further.
 		if text, ok := scalar(value); ok && name != "token" {
-			config[name] = text
+			config[name] = text[:min(len(text), maxValue)]
 		}
 	}
 	return config, ok
@@ -167,5 +182,5 @@ func userConfig(raw json.RawMessage) (map[string]string, bool) {
 // unreadable is the Failure of an answer that makes no sense.
 func (c *Client) unreadable(function string, maybe bool) *reconcile.Failure {
 	return c.unsettled(reconcile.ScopeItem, maybe, nil, "%s gave an answer to %s that cannot be read: "+
-		"a page instead of data, or only a part of it", c.host, function)
+		"a page instead of data, only a part of it, or too much", c.host, function)
 }

@@ -3,6 +3,9 @@ package whm_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -12,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/latchkey-sso/latchkey/api/whm"
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
 
@@ -219,13 +223,69 @@ func TestAnswersHaveALimit(t *testing.T) {
 		must(t, z.Close())
 		return packed.Bytes()
 	}
-	packed := append(bytes.Repeat(pack(strings.Repeat(" ", 1<<20)), 64), pack(`{"metadata":{"result":1}}`)...)
+	packed := append(bytes.Repeat(pack(strings.Repeat(" ", 1<<20)), 16), pack(`{"metadata":{"result":1}}`)...)
 	c := scripted(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		_, _ = w.Write(packed)
 	})
 	_, err := c.Run(t.Context(), []reconcile.Command{createLink("bob", app)})
-	expect(t, err, kind{item, true, true}, "64 MiB")
+	expect(t, err, kind{item, true, true}, "16 MiB")
+}
+
+func TestAnswersWithTooManyParts(t *testing.T) {
+	const head = `{"metadata":{"result":1},"data":{`
+	for _, tt := range []struct {
+		name, answer string
+		ask          func(*whm.Client) error
+		want         kind
+		word         string
+	}{
+		{"values", head + `"acct":[""` + strings.Repeat(`,""`, 1<<20+1) + `]}}`, users, kind{item, true, false}, "more than 1048576 values"},
+		{"names", head + `"acct":["x"` + strings.Repeat(`,"x"`, 100_000) + `]}}`, users, kind{item, true, false}, "listaccts that cannot be read"},
+		{"links", head + `"links":["x"` + strings.Repeat(`,"x"`, 100_000) + `]}}`, links, kind{item, true, false}, "list_integration_links that cannot be read"},
+	} {
+		t.Run(tt.name, func(t *testing.T) { expect(t, tt.ask(scripted(t, answers(tt.answer))), tt.want, tt.word) })
+	}
+}
+
+func users(c *whm.Client) error {
+	_, err := c.Users(context.Background())
+	return err
+}
+
+func links(c *whm.Client) error {
+	replies, err := c.Run(context.Background(), []reconcile.Command{listLinks("bob")})
+	return errors.Join(err, replies[0].Err)
+}
+
+func TestLongFieldsAreCut(t *testing.T) {
+	icon := strings.Repeat("A", base64.StdEncoding.EncodedLen(64<<10)) // the longest that we write
+	c := scripted(t, answers(`{"metadata":{"result":1},"data":{"userconfig":{"base64_png_image":"`+icon+`","label":"`+strings.Repeat("x", 1<<20)+`"}}}`))
+	reply := ok(c.Run(t.Context(), []reconcile.Command{{Function: reconcile.GetLink, User: "bob", App: app}}))(t)[0]
+	must(t, reply.Err)
+	if got := len(reply.Config["label"]); reply.Config["base64_png_image"] != icon || got > 128<<10 {
+		t.Errorf("got an icon of %d bytes and a label of %d, want the icon whole and the label cut", len(reply.Config["base64_png_image"]), got)
+	}
+}
+
+// What a server says of itself reaches a terminal.
+func TestWordsOfAServerAreFitToBeShown(t *testing.T) {
+	for _, tt := range []struct{ name, told, want string }{
+		{"as usual", "web01.example.com", "web01.example.com"},
+		{"a number", "11.136", "11.136"},
+		{"control characters", "a\x1b[31m\nb\u202ec", "a[31m bc"},
+		{"too long", strings.Repeat("x", 1000), strings.Repeat("x", 253)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := scripted(t, answers(`{"metadata":{"result":1},"data":{"version":`+quote(tt.told)+`,"hostname":`+quote(tt.told)+`}}`))
+			if got := ok(c.Version(t.Context()))(t); got != tt.want {
+				t.Errorf("version: got %q, want %q", got, tt.want)
+			}
+			if got := ok(c.Hostname(t.Context()))(t); got != tt.want {
+				t.Errorf("hostname: got %q, want %q", got, tt.want)
+			}
+		})
+	}
 }
 
 func checkMessage(t *testing.T, f *reconcile.Failure) {

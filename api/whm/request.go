@@ -16,8 +16,15 @@ import (
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
 
-// maxAnswer is the longest answer in bytes.
-const maxAnswer = 64 << 20
+const (
+	// maxAnswer is the longest answer in bytes: a server that was taken over shall not
+	// fill our memory. An honest one is far below: 48 links with icons of 64 KiB make
+	// 4 MiB, and 5000 accounts of a server that tells every field of them about 8 MiB.
+	maxAnswer = 16 << 20
+	// maxValues is how many commas an answer has at most: the shortest values take up
+	// many times their bytes once they are read.
+	maxValues = 1 << 20
+)
 
 // request is one call of a function.
 type request struct {
@@ -126,6 +133,9 @@ func (c *Client) exchange(ctx context.Context, r request, s *stage) ([]byte, *re
 	}
 	if len(body) > maxAnswer {
 		return nil, c.unsettled(reconcile.ScopeItem, r.writes, nil, "%s answered more than %d MiB to %s", c.host, maxAnswer>>20, r.function)
+	}
+	if bytes.Count(body, []byte(",")) > maxValues {
+		return nil, c.unsettled(reconcile.ScopeItem, r.writes, nil, "%s answered more than %d values to %s", c.host, maxValues, r.function)
 	}
 	return body, nil
 }

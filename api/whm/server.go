@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
@@ -35,13 +36,16 @@ func (c *Client) Functions(ctx context.Context) ([]string, error) {
 	return found, nil
 }
 
-// Version returns the server's version of cPanel & WHM, like 11.136.0.13. Its
-// error is a *reconcile.Failure or wraps that of ctx.
+// maxWord is the longest version or name in bytes: a DNS name has no more.
+const maxWord = 253
+
+// Version returns the server's version of cPanel & WHM, like 11.136.0.13, without
+// what cannot be shown. Its error is a *reconcile.Failure or wraps that of ctx.
 func (c *Client) Version(ctx context.Context) (string, error) {
 	return c.word(ctx, "version", "version")
 }
 
-// Hostname returns the name that the server gives itself. Its error is a
+// Hostname returns the name that the server gives itself, like Version. Its error is a
 // *reconcile.Failure or wraps that of ctx.
 func (c *Client) Hostname(ctx context.Context) (string, error) {
 	return c.word(ctx, "gethostname", "hostname")
@@ -56,11 +60,13 @@ func (c *Client) word(ctx context.Context, function, member string) (string, err
 	if !ok {
 		return "", c.clean(c.unreadable(function, false))
 	}
-	return text, nil
+	text = strings.Map(visible, text)
+	return strings.ToValidUTF8(text[:min(len(text), maxWord)], ""), nil
 }
 
 // Users implements reconcile.Host. A list that cannot be read as a whole is an
-// error: an account that is missing in it would count as removed.
+// error: an account that is missing in it would count as removed. So is one with
+// more than 100,000 names. The names are as the server tells them, not checked.
 func (c *Client) Users(ctx context.Context) ([]string, error) {
 	var all []string
 	seen := map[string]bool{}
@@ -79,6 +85,8 @@ func (c *Client) Users(ctx context.Context) ([]string, error) {
 			}
 		}
 		switch {
+		case len(all) > maxNames:
+			return nil, c.clean(c.server(nil, "%s lists more than %d accounts: has it been tampered with?", c.host, maxNames))
 		case p.told && p.records < records:
 			// Somebody behind the pages that were read has moved to one of them.
 			return nil, c.clean(c.unsettled(reconcile.ScopeItem, false, nil, "the accounts of %s changed while they were listed", c.host))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -98,6 +99,23 @@ func TestListsInOtherForms(t *testing.T) {
 				t.Errorf("got %v, error %v, want %v", got, err, tt.want)
 			}
 		})
+	}
+}
+
+func TestUsersEndsWithServersThatListEverMore(t *testing.T) {
+	var asked atomic.Int64
+	c := scripted(t, func(w http.ResponseWriter, _ *http.Request) {
+		page := asked.Add(1)
+		var names strings.Builder
+		for i := range 5000 {
+			fmt.Fprintf(&names, `,"u%d"`, page*5000+int64(i))
+		}
+		_, _ = fmt.Fprintf(w, `{"data":{"acct":[%s]},"metadata":{"result":1}}`, names.String()[1:])
+	})
+	_, err := c.Users(t.Context())
+	expect(t, err, kind{server, false, false}, "more than 100000 accounts")
+	if asked.Load() != 21 {
+		t.Errorf("got %d requests, want 21", asked.Load())
 	}
 }
 

@@ -38,6 +38,8 @@ type Plan struct {
 	// arrived: the account has no subscriber, and links named like ours that the
 	// store does not know. They may work by the records of where it came from.
 	arrived bool
+	// refused counts links whose names begin like ours and are none that we give.
+	refused int
 }
 
 // Step is one change of one link or group.
@@ -121,6 +123,7 @@ type planner struct {
 func planAccount(w *Wanted, policy Policy, record Record, subscriber string, seen observed) (Plan, []string) {
 	p := &planner{wanted: w, policy: policy, record: record, seen: seen}
 	p.plan = Plan{Account: record.Account, Subscriber: subscriber}
+	p.refuse()
 	switch {
 	case seen.failed != nil:
 		p.plan.Failed = true
@@ -137,7 +140,7 @@ func planAccount(w *Wanted, policy Policy, record Record, subscriber string, see
 	default:
 		p.keep(subscriber)
 	}
-	for _, app := range seen.apps {
+	for _, app := range p.seen.apps {
 		if _, recorded := record.Links[app]; !recorded && !w.mayBeOurs(app) {
 			p.plan.Foreign++
 		}

@@ -23,8 +23,9 @@ type serverRun struct {
 	recorded map[string]bool // users that the store knows
 	gone     []string        // of those, the ones that the server has not
 
-	mu     sync.Mutex
-	result ServerResult
+	mu      sync.Mutex
+	result  ServerResult
+	refused int // links, see Plan
 }
 
 // leaseRetry is how often a lease that another process holds is asked for.
@@ -65,6 +66,7 @@ func (w *serverRun) work() error {
 		w.log.add(s.entry(LevelDebug, "", "", fmt.Sprintf("end: list accounts, %d found", len(users))))
 		w.result.Accounts = len(users)
 		w.observe(Event{Server: w.server, Kind: EventProgress, Total: len(users)})
+		defer w.reportRefused(s)
 		return w.accounts(ctx, s, users)
 	})
 }
@@ -174,8 +176,7 @@ func (w *serverRun) users(ctx context.Context, s *session) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(users)
-	users = slices.Compact(users)
+	users = w.named(s, users)
 	there := make(map[string]bool, len(users))
 	for _, user := range users {
 		there[user] = true
@@ -336,6 +337,7 @@ func (w *serverRun) tell(plan Plan) {
 			c.Failed++
 		}
 	})
+	w.refuse(plan.refused)
 	if plan.Skipped || plan.Failed {
 		w.undone(plan.Account)
 	}

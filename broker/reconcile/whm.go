@@ -12,7 +12,8 @@ import (
 type Host interface {
 	// Functions names the WHM functions that our API token may use (applist).
 	Functions(ctx context.Context) ([]string, error)
-	// Users names the server's accounts (listaccts), in no order.
+	// Users names the server's accounts (listaccts), in no order. Names are as the
+	// server tells them, here and in a Reply: any text.
 	Users(ctx context.Context) ([]string, error)
 	// Run executes commands in their order, in one request. It returns a Reply
 	// for each, in the same order; an error means that the request failed as a
