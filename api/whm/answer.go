@@ -137,7 +137,9 @@ func nameList(raw json.RawMessage, member string) (names []string, unreadable in
 // reply makes the answer to one command of its envelope.
 func (c *Client) reply(cmd reconcile.Command, e envelope) reconcile.Reply {
 	if !e.succeeded() {
-		return reconcile.Reply{Err: c.clean(c.refused(e.reason()), cmd)}
+		f := c.refused(e.reason())
+		f.Missing = missing(f.Message, cmd.User)
+		return reconcile.Reply{Err: c.clean(f, cmd)}
 	}
 	unreadable := reconcile.Reply{Err: c.clean(c.unreadable(string(cmd.Function), false))}
 	switch cmd.Function {

@@ -134,6 +134,48 @@ func TestReasonsAreFitToBeShown(t *testing.T) {
 	}
 }
 
+func TestAccountsThatAreMissing(t *testing.T) {
+	const xid = "API failure: (XID abc123) "
+	for _, tt := range []struct {
+		reason  string
+		missing bool
+	}{
+		{xid + "You do not have a user named “bob”.", true},
+		{xid + "You do not have a user named \"bob\".", true},
+		{"You do not have a user named bob", true},
+		{"The user “bob” does not exist.", true},
+		{"Account bob does not exist", true},
+		{"Sorry, the account does not exist.", true},
+		{"User does not exist on this server", true},
+
+		{xid + "You do not have a user named “bobby”.", false},
+		{"The user “eve” does not exist.", false},
+		{"You do not have access to an account named “bob”.", false},
+		{"You do not own the account bob.", false},
+		{"Permission denied: the user does not exist", false},
+		{xid + "The file “/home/bob/.cpanel” does not exist.", false},
+		{"The package of the user bob does not exist.", false},
+		{"The user bob does not exist in the cache; try again later.", false},
+		{"Can't locate Cpanel/User.pm", false},
+		{"", false},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			answer := `{"metadata":{"result":0,"reason":` + quote(tt.reason) + `}}`
+			batch := `{"metadata":{"result":0},"data":{"result":[` + answer + `,` + answer + `]}}`
+			for text, commands := range map[string][]reconcile.Command{
+				answer: {listLinks("bob")},
+				batch:  {listLinks("bob"), listLinks("bob")},
+			} {
+				for _, reply := range ok(scripted(t, answers(text)).Run(t.Context(), commands))(t) {
+					if f := failure(t, reply.Err); f.Missing != tt.missing || f.Scope != item {
+						t.Errorf("got %+v, want missing %v", f, tt.missing)
+					}
+				}
+			}
+		})
+	}
+}
+
 // quote writes a JSON string as a careless server does: bytes as they are.
 func quote(text string) string {
 	var b strings.Builder

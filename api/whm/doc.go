@@ -30,7 +30,8 @@
 //	502, 503, 504                                         server  again  maybe
 //	other 5xx, HTML, half or no JSON                      item    again  maybe
 //	a function that is not there                          server
-//	result 0                                              item
+//	result 0                                              item, and missing when the reason says
+//	                                                      that there is no such account
 //	result 0 of a whole batch                             item, as an error of Run
 //	position missing at the end of a batch                item    again
 //	position that cannot be read                          item    again  maybe

@@ -87,6 +87,21 @@ func (c *Client) refused(reason string) *reconcile.Failure {
 	return &reconcile.Failure{Scope: reconcile.ScopeItem, Message: reason}
 }
 
+// noAccount are sentences by which WHM says that there is no such account: the one
+// that functions for a user answer, and those of older functions. A sentence about
+// access or ownership is not among them: the account may be there.
+var noAccount = regexp.MustCompile(`(?i)^(?:` +
+	`you do not have a user named ["“'‘]?([^"“”'‘’]+?)["”'’]?` +
+	`|(?:sorry, )?(?:the |that )?(?:user|account|username) ["“'‘]?([^\s"“”'‘’]+)["”'’]? does not exist(?: on this server)?` +
+	`|(?:sorry, )?(?:the |that )?(?:user|account|username) does not exist(?: on this server)?` +
+	`)[.!]?$`)
+
+// missing reports whether a reason says that there is no account of that name.
+func missing(reason, user string) bool {
+	m := noAccount.FindStringSubmatch(reason)
+	return m != nil && user != "" && (m[1]+m[2] == "" || m[1]+m[2] == user)
+}
+
 // cause is what is left of an error without addresses and ports of our own, which
 // are new each time.
 func cause(err error) string {

@@ -68,8 +68,8 @@
 // An account that is not listed any more is forgotten last, and only by a run that
 // has looked at every server and has left nothing undone: it may have moved, and its
 // links, which came along, work by the former account's records until they are
-// written anew. The server is asked once more for each; one that still answers keeps
-// its links. When most accounts of a server seem to be gone at once, the API token
+// written anew. The server is asked once more for each; only one of which WHM says
+// in words that it does not exist loses its links. When most accounts of a server seem to be gone at once, the API token
 // has lost its rights more likely than the server its customers.
 //
 // # Leases and fences

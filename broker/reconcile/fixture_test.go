@@ -118,6 +118,10 @@ func refused(message string) *reconcile.Failure {
 	return &reconcile.Failure{Scope: reconcile.ScopeItem, Message: message}
 }
 
+func missing(user string) *reconcile.Failure {
+	return &reconcile.Failure{Scope: reconcile.ScopeItem, Missing: true, Message: "You do not have a user named " + user}
+}
+
 func lost(message string) *reconcile.Failure {
 	return &reconcile.Failure{Scope: reconcile.ScopeItem, Again: true, Maybe: true, Message: message}
 }

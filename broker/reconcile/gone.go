@@ -90,9 +90,12 @@ func (w *serverRun) forgetUsers(ctx context.Context, s *session, users []string)
 	}
 	var jobs []*job
 	for i, record := range records {
-		answer, is := errors.AsType[*Failure](replies[i].Err)
-		if !is || answer.Again || answer.Scope != ScopeItem {
-			w.log.add(s.entry(LevelNotice, users[i], "", "listaccts does not name the account, but the server knows it: its links are left as they are"))
+		if answer, is := errors.AsType[*Failure](replies[i].Err); !is || !answer.Missing {
+			message := "listaccts does not name the account, but the server knows it: its links are left as they are"
+			if is {
+				message = "listaccts does not name the account, and WHM does not say that it is gone: its links are left as they are: " + answer.Message
+			}
+			w.log.add(s.entry(LevelNotice, users[i], "", message))
 			continue
 		}
 		plan := planGone(record)

@@ -64,6 +64,10 @@ func TestAccountsThatAreGoneAreForgotten(t *testing.T) {
 			gone(w)
 			w.web01().fault = refuseReadsBy("bob", &reconcile.Failure{Scope: reconcile.ScopeServer, Message: "503"})
 		}, nil, everyone(), "warning web01: 503", true},
+		{"kept where the server refuses to answer for it", func(w *world) {
+			gone(w)
+			w.web01().fault = refuseReads("bob")
+		}, nil, everyone(), "notice web01 bob: listaccts does not name the account, and WHM does not say that it is gone: its links are left as they are: Perl is broken", false},
 		{"removing all of one server forgets", gone, func(o *reconcile.Order) {
 			o.Servers, o.Policy = []string{"web01"}, reconcile.Policy{Remove: true}
 		}, everyone()[2:], "", false},

@@ -222,7 +222,6 @@ func TestARunConvergesAfterFailures(t *testing.T) {
 			w, c := newRandomWorld(t, seed)
 			var mu sync.Mutex
 			for _, s := range w.servers {
-				s.unlisted = nil // together with a refusal that would speak of an account that is gone
 				s.fault = func(_ int, r request) fault {
 					mu.Lock()
 					defer mu.Unlock()

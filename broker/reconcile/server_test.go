@@ -231,7 +231,7 @@ func (s *server) execute(c reconcile.Command) reconcile.Reply {
 	}
 	a := s.accounts[c.User]
 	if a == nil {
-		return reconcile.Reply{Err: refused("there is no account " + c.User)}
+		return reconcile.Reply{Err: missing(c.User)}
 	}
 	switch c.Function {
 	case reconcile.ListLinks:

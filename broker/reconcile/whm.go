@@ -102,6 +102,9 @@ type Failure struct {
 	Again bool
 	// Maybe: the command may have been executed all the same.
 	Maybe bool
+	// Missing: WHM said in so many words that it has no such account. Any other refusal
+	// (a right that is missing, a function that broke down) tells nothing about it.
+	Missing bool
 	// Message says what the server or the network answered and, where that is
 	// known, what to do. It holds no secret, and stays the same when the same
 	// happens again (WHM's XIDs are taken out).
