@@ -52,6 +52,9 @@ func (j *job) commands() int {
 // written.
 func prepare(w *Wanted, plan Plan, record Record, random io.Reader, now time.Time) (*job, error) {
 	j := &job{plan: plan, record: record}
+	if plan.keptGroup != "" {
+		w = w.inGroup(plan.keptGroup)
+	}
 	if !plan.Skipped && plan.Subscriber != "" && plan.Subscriber != record.Subscriber && len(plan.Steps) > 0 {
 		j.first = append(j.first, Change{Kind: ChangeSubscriber, Subscriber: plan.Subscriber})
 	}

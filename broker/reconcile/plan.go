@@ -3,12 +3,16 @@ package reconcile
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/latchkey-sso/latchkey/broker"
 )
+
+// noSubscriber is counted by Counts.Skipped as well.
+const noSubscriber = "the account has no subscriber; its links are left as they are"
 
 // Plan is what is to be done for one account. It is data: printing it and doing
 // it start from the same value.
@@ -35,6 +39,9 @@ type Plan struct {
 	// othersGroup: the group was there before us, and is to be remembered as
 	// somebody else's.
 	othersGroup bool
+	// keptGroup is the group in which the links stay although the catalogue has
+	// another one.
+	keptGroup string
 	// arrived: the account has no subscriber, and links named like ours that the
 	// store does not know. They may work by the records of where it came from.
 	arrived bool
@@ -124,6 +131,10 @@ func planAccount(w *Wanted, policy Policy, record Record, subscriber string, see
 	p := &planner{wanted: w, policy: policy, record: record, seen: seen}
 	p.plan = Plan{Account: record.Account, Subscriber: subscriber}
 	p.refuse()
+	if policy.keepsGroup(record, w) {
+		p.plan.keptGroup = record.Group.ID
+		p.wanted = w.inGroup(record.Group.ID)
+	}
 	switch {
 	case seen.failed != nil:
 		p.plan.Failed = true
@@ -135,7 +146,7 @@ func planAccount(w *Wanted, policy Policy, record Record, subscriber string, see
 		p.rotate()
 	case subscriber == "":
 		p.plan.Skipped = true
-		p.left(LevelNotice, "", "the account has no subscriber; its links are left as they are")
+		p.left(LevelNotice, "", noSubscriber)
 		p.plan.arrived = len(p.candidates()) > len(record.Links)
 	default:
 		p.keep(subscriber)
@@ -182,8 +193,13 @@ func (p *planner) keep(subscriber string) {
 		}
 	}
 	p.removeOthers()
-	p.keepGroup(groupStep)
+	if p.plan.keptGroup == "" {
+		p.keepGroup(groupStep)
+	}
 }
+
+// notAsWanted is followed by the names of the fields, where the server was asked.
+const notAsWanted = "is not as the catalogue wants it"
 
 func (p *planner) keepLink(app, subscriber string) {
 	link := broker.Link{Account: p.record.Account, App: app}
@@ -213,7 +229,7 @@ func (p *planner) keepLink(app, subscriber string) {
 	case record.Written.IsZero():
 		why = "was registered by hand"
 	case record.Written != p.wanted.fingerprint(link, subscriber):
-		why = "is not as the catalogue wants it"
+		why = notAsWanted
 	case record.Created.Before(p.policy.RotateBefore):
 		kind, why = StepRotate, "its token is to be replaced"
 	}
@@ -225,8 +241,13 @@ func (p *planner) keepLink(app, subscriber string) {
 	if !ours {
 		return
 	}
-	if differ := p.wanted.drift(link, subscriber, config); len(differ) > 0 && (why == "" || kind == StepRotate) {
+	differ := p.wanted.drift(link, subscriber, config)
+	switch {
+	case len(differ) == 0:
+	case why == "" || kind == StepRotate:
 		kind, why = StepChange, "differs on the server: "+strings.Join(differ, ", ")
+	case why == notAsWanted:
+		why += ": " + strings.Join(differ, ", ")
 	}
 	if from, copied := copiedFrom(config, p.record.Account); copied {
 		why = fmt.Sprintf("was copied from %s", from)
@@ -306,14 +327,16 @@ func (p *planner) look(app string) (map[string]string, bool) {
 	return nil, false
 }
 
-func orNowhere(url string) string {
-	if url == "" {
+// orNowhere is where a link of others leads, without what may be secret there.
+func orNowhere(address string) string {
+	if address == "" {
 		return "no sign-on"
 	}
-	if before, _, query := strings.Cut(url, "?"); query {
-		return before
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return "an address that cannot be read"
 	}
-	return url
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 // removeOthers takes away what is ours and not wanted.
@@ -360,7 +383,11 @@ func (p *planner) remove() {
 			p.removeLink(app, "is to be removed")
 		}
 	}
-	if len(p.policy.Apps) == 0 && p.record.Group.ID != "" {
+	if len(p.policy.Apps) > 0 {
+		return
+	}
+	if p.record.Group.ID != "" {
 		p.dropGroup("is to be removed")
 	}
+	p.leaveGroup()
 }

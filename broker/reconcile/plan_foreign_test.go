@@ -76,6 +76,16 @@ func TestWhatOthersMadeIsLeftAlone(t *testing.T) {
 			counts: reconcile.Counts{Removed: 2, Foreign: 2},
 		},
 		{
+			name: "an address with a password", change: func(w *world) {
+				w.web01().foreign("bob", "latchkey_old", "https://root:hunter2@billing.example.net/x?key=1#y")
+			},
+			left: []string{"notice latchkey_old: leads to https://billing.example.net/x and is not ours; it is left alone"},
+		},
+		{
+			name: "an address that is none", change: func(w *world) { w.web01().foreign("bob", "latchkey_old", "root:hunter2@billing.example.net/x") },
+			left: []string{"notice latchkey_old: leads to an address that cannot be read and is not ours; it is left alone"},
+		},
+		{
 			name: "a path below ours", change: func(w *world) { w.web01().foreign("bob", "latchkey_old", "https://sso.example.com/other/autologin") },
 			left: []string{"notice latchkey_old: leads to https://sso.example.com/other/autologin and is not ours; it is left alone"},
 		},
@@ -92,7 +102,9 @@ func TestWhatOthersMadeIsLeftAlone(t *testing.T) {
 	})
 }
 
-const othersGroup = `notice: a group "latchkey" is there that is not ours; our links are shown in it`
+const groupStays = "notice: the group \"latchkey\" stays: the store does not know it as ours; if it is, remove it with `whmapi1 remove_integration_group`"
+
+const othersGroup = `notice: a group "latchkey" is there and nothing shows that it is ours; our links are shown in it, and it is left as it is`
 
 func TestGroupsOfOthers(t *testing.T) {
 	taken := func(w *world) { w.web01().foreignGroup("bob", groupID) }
@@ -137,6 +149,7 @@ func TestGroupsOfOthers(t *testing.T) {
 				w.settled()
 			},
 			want: []string{"remove " + invoices + ": is to be removed", "remove " + tickets + ": is to be removed", "forget group latchkey: is to be removed"},
+			left: []string{groupStays},
 		},
 		{
 			name: "was there before us, and ours is another one now", fresh: true,
@@ -145,7 +158,7 @@ func TestGroupsOfOthers(t *testing.T) {
 				w.settled()
 				w.spec.group.ID = "portal"
 			},
-			want: append(changeBoth(notAsWanted), "create group portal: "+notAsWanted, "forget group latchkey: the group is now portal"),
+			want: append(changeBoth(notAsWanted+": group_id"), "create group portal: takes the place of latchkey", "forget group latchkey: the group is now portal"),
 			after: func(t *testing.T, w *world) {
 				wantTheirs(t, w)
 				if got := w.record(bob).Group.ID; got != "portal" {
@@ -156,8 +169,8 @@ func TestGroupsOfOthers(t *testing.T) {
 		{
 			name:   "has the name that ours is to have now",
 			change: func(w *world) { w.web01().foreignGroup("bob", "portal"); w.spec.group.ID = "portal" },
-			want:   append(changeBoth(notAsWanted), "remove group latchkey: the group is now portal"),
-			left:   []string{`notice: a group "portal" is there that is not ours; our links are shown in it`},
+			want:   append(changeBoth(notAsWanted+": group_id"), "remove group latchkey: the group is now portal"),
+			left:   []string{`notice: a group "portal" is there and nothing shows that it is ours; our links are shown in it, and it is left as it is`},
 			after: func(t *testing.T, w *world) {
 				if got := w.record(bob).Group; got.ID != "portal" || !got.Written.IsZero() {
 					t.Errorf("group in the store: got %+v, want portal as somebody else's", got)
@@ -187,12 +200,14 @@ func TestGroupsOfOthers(t *testing.T) {
 			change: func(w *world) {
 				w.spec.group.ID = "portal"
 				w.web01().accounts["bob"].groups["portal"] = heading{group: w.spec.group}
-				w.web01().edit("bob", invoices, func(f *reconcile.Fields) { f.GroupID = "portal" })
-				prepare(w, bob, reconcile.Change{Kind: reconcile.ChangePrepare, App: invoices, Token: digest(w), Created: w.now()})
+				for _, app := range []string{invoices, tickets} {
+					w.web01().edit("bob", app, func(f *reconcile.Fields) { f.GroupID = "portal" })
+					prepare(w, bob, reconcile.Change{Kind: reconcile.ChangePrepare, App: app, Token: digest(w), Created: w.now()})
+				}
 			},
 			want: []string{
-				"change " + invoices + ": was not finished", "change " + tickets + ": " + notAsWanted,
-				"create group portal: " + notAsWanted, "remove group latchkey: the group is now portal",
+				"change " + invoices + ": was not finished", "change " + tickets + ": was not finished",
+				"create group portal: takes the place of latchkey", "remove group latchkey: the group is now portal",
 			},
 		},
 		{
@@ -201,12 +216,44 @@ func TestGroupsOfOthers(t *testing.T) {
 			want:   []string{"change " + invoices + ": was registered by hand", "create " + tickets + ": is not there yet"}, left: []string{othersGroup},
 		},
 		{
-			name: "made by hand for a link that was registered by hand", fresh: true,
+			name: "made by hand for a link that was registered by hand", fresh: true, left: []string{othersGroup},
 			change: func(w *world) {
 				w.web01().accounts["bob"].groups[groupID] = heading{group: broker.Group{ID: groupID, Label: "By hand"}}
 				byHand(w, groupID)
 			},
-			want: []string{"create group latchkey: is not there yet", "change " + invoices + ": was registered by hand", "create " + tickets + ": is not there yet"},
+			want: []string{"change " + invoices + ": was registered by hand", "create " + tickets + ": is not there yet"},
+		},
+		{
+			name: "has links of ours, and the store is lost", after: wantTheirs,
+			change: func(w *world) {
+				prepare(w, bob, reconcile.Change{Kind: reconcile.ChangeForget, App: invoices},
+					reconcile.Change{Kind: reconcile.ChangeForget, App: tickets}, reconcile.Change{Kind: reconcile.ChangeForgetGroup})
+				taken(w)
+			},
+			want: changeBoth("is on the server and not in the store"), left: []string{othersGroup},
+		},
+		{
+			name: "has a link of ours, and ours is to have its name", after: func(t *testing.T, w *world) {
+				if g := w.web01().accounts["bob"].groups["portal"]; !g.foreign {
+					t.Errorf("group: got %+v, want the one that was there before us", g)
+				}
+			},
+			change: func(w *world) {
+				w.web01().foreignGroup("bob", "portal")
+				w.web01().edit("bob", invoices, func(f *reconcile.Fields) { f.GroupID = "portal" })
+				w.spec.group.ID = "portal"
+			},
+			want: []string{"change " + invoices + ": " + notAsWanted, "change " + tickets + ": " + notAsWanted + ": group_id", "remove group latchkey: the group is now portal"},
+			left: []string{`notice: a group "portal" is there and nothing shows that it is ours; our links are shown in it, and it is left as it is`},
+		},
+		{
+			name: "may be ours, the store is lost, and all is removed", policy: reconcile.Policy{Remove: true}, after: wantTheirs,
+			change: func(w *world) {
+				prepare(w, bob, reconcile.Change{Kind: reconcile.ChangeForget, App: invoices},
+					reconcile.Change{Kind: reconcile.ChangeForget, App: tickets}, reconcile.Change{Kind: reconcile.ChangeForgetGroup})
+				taken(w)
+			},
+			want: []string{"remove " + invoices + ": is to be removed", "remove " + tickets + ": is to be removed"}, left: []string{groupStays},
 		},
 		{
 			name: "ours is gone", policy: reconcile.Policy{Deep: true},
@@ -302,7 +349,7 @@ func TestTheBrokersMove(t *testing.T) {
 	theirs.fields.AutologinURL = "https://other.example.org/autologin"
 	w.web01().accounts["bob"].links[tickets] = theirs
 	plans, _ := w.plans(w.order(reconcile.Policy{}))
-	wantLines(t, "plan", steps(plans[bob]), []string{"change " + invoices + ": " + notAsWanted})
+	wantLines(t, "plan", steps(plans[bob]), []string{"change " + invoices + ": " + notAsWanted + ": autologin_token_url"})
 	w.run(w.order(reconcile.Policy{}))
 	if got, want := w.web01().accounts["bob"].links[invoices].fields.AutologinURL, "https://login.example.net/autologin?server=web01&user=bob&app="+invoices; got != want {
 		t.Errorf("after the move: got %s, want %s", got, want)

@@ -3,6 +3,8 @@ package reconcile_test
 import (
 	"context"
 	"crypto/rand"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -107,23 +109,23 @@ func TestLinksAreBroughtToTheCatalogue(t *testing.T) {
 			change: func(w *world) { w.spec.link("closed").Enabled = true },
 			want:   []string{"create latchkey_closed: is not there yet"}, counts: reconcile.Counts{Created: 1, Unchanged: 2},
 		},
-		{name: "another label", change: func(w *world) { w.spec.link("invoices").Label = "Bills" }, want: changeOne(notAsWanted), counts: reconcile.Counts{Changed: 1, Unchanged: 1}},
-		{name: "another order", change: func(w *world) { w.spec.link("invoices").Order = 15 }, want: changeOne(notAsWanted)},
-		{name: "another place in the order", change: func(w *world) { w.spec.link("invoices").Order = 25 }, want: changeOne(notAsWanted)},
-		{name: "another icon", change: func(w *world) { w.spec.link("invoices").Icon = []byte("picture 3") }, want: changeOne(notAsWanted)},
-		{name: "no icon", change: func(w *world) { w.spec.link("invoices").Icon = nil }, want: changeOne(notAsWanted)},
-		{name: "another destination", change: func(w *world) { w.spec.link("invoices").Path = "/bills" }, want: changeOne(notAsWanted)},
-		{name: "another portal", change: func(w *world) { w.spec.link("invoices").Portal = "desk" }, want: changeOne(notAsWanted)},
-		{name: "another appkey", change: func(w *world) { w.spec.link("invoices").Implements = "support" }, want: changeOne(notAsWanted)},
-		{name: "our address is another scheme", change: func(w *world) { w.spec.public = "http://sso.example.com" }, want: changeBoth(notAsWanted)},
+		{name: "another label", change: func(w *world) { w.spec.link("invoices").Label = "Bills" }, want: changeOne(notAsWanted + ": label"), counts: reconcile.Counts{Changed: 1, Unchanged: 1}},
+		{name: "another order", change: func(w *world) { w.spec.link("invoices").Order = 15 }, want: changeOne(notAsWanted + ": order")},
+		{name: "another place in the order", change: func(w *world) { w.spec.link("invoices").Order = 25 }, want: changeOne(notAsWanted + ": order")},
+		{name: "another icon", change: func(w *world) { w.spec.link("invoices").Icon = []byte("picture 3") }, want: changeOne(notAsWanted + ": base64_png_image")},
+		{name: "no icon", change: func(w *world) { w.spec.link("invoices").Icon = nil }, want: changeOne(notAsWanted + ": base64_png_image")},
+		{name: "another destination", change: func(w *world) { w.spec.link("invoices").Path = "/bills" }, want: changeOne(notAsWanted + ": url")},
+		{name: "another portal", change: func(w *world) { w.spec.link("invoices").Portal = "desk" }, want: changeOne(notAsWanted + ": url")},
+		{name: "another appkey", change: func(w *world) { w.spec.link("invoices").Implements = "support" }, want: changeOne(notAsWanted + ": implements")},
+		{name: "our address is another scheme", change: func(w *world) { w.spec.public = "http://sso.example.com" }, want: changeBoth(notAsWanted + ": autologin_token_url")},
 		{
 			name: "another label of the group", change: func(w *world) { w.spec.group.Label = "Portal" },
-			want: []string{"create group latchkey: " + notAsWanted}, counts: reconcile.Counts{Unchanged: 2},
+			want: []string{"create group latchkey: its label or order " + notAsWanted}, counts: reconcile.Counts{Unchanged: 2},
 		},
-		{name: "another order of the group", change: func(w *world) { w.spec.group.Order = 7 }, want: []string{"create group latchkey: " + notAsWanted}},
+		{name: "another order of the group", change: func(w *world) { w.spec.group.Order = 7 }, want: []string{"create group latchkey: its label or order " + notAsWanted}},
 		{
 			name: "another group", change: func(w *world) { w.spec.group.ID = "portal" },
-			want: append(changeBoth(notAsWanted), "create group portal: "+notAsWanted, "remove group latchkey: the group is now portal"),
+			want: append(changeBoth(notAsWanted+": group_id"), "create group portal: takes the place of latchkey", "remove group latchkey: the group is now portal"),
 			after: func(t *testing.T, w *world) {
 				if got := w.record(bob).Group.ID; got != "portal" {
 					t.Errorf("group in the store: got %q, want portal", got)
@@ -154,11 +156,29 @@ func TestLinksAreBroughtToTheCatalogue(t *testing.T) {
 			name: "limited to one app", policy: reconcile.Policy{Apps: []string{invoices}}, change: func(w *world) {
 				w.spec.link("invoices").Label, w.spec.link("tickets").Label = "Bills", "Questions"
 			},
-			want: changeOne(notAsWanted), counts: reconcile.Counts{Changed: 1},
+			want: changeOne(notAsWanted + ": label"), counts: reconcile.Counts{Changed: 1},
 			after: func(t *testing.T, w *world) {
 				if got := w.web01().link("bob", tickets).fields.Label; got != "Tickets" {
 					t.Errorf("label of the other link: got %q, want it unchanged", got)
 				}
+			},
+		},
+		{
+			name: "limited to one app, and another group", policy: reconcile.Policy{Apps: []string{invoices}},
+			change: func(w *world) { w.spec.group.ID, w.spec.link("invoices").Label = "portal", "Bills" },
+			want:   changeOne(notAsWanted + ": label"),
+			after: func(t *testing.T, w *world) {
+				wantGroup := func(when, id string) {
+					t.Helper()
+					groups := slices.Collect(maps.Keys(w.web01().accounts["bob"].groups))
+					in, of := w.web01().link("bob", invoices).fields.GroupID, w.web01().link("bob", tickets).fields.GroupID
+					if got := w.record(bob).Group.ID; got != id || in != id || of != id || !slices.Equal(groups, []string{id}) {
+						t.Errorf("%s: the links are in %s and %s, the groups are %v, the store has %s; want %s alone", when, in, of, groups, got, id)
+					}
+				}
+				wantGroup("after a run on one link", groupID)
+				w.apply(reconcile.Policy{})
+				wantGroup("after a run on all", "portal")
 			},
 		},
 		{
@@ -197,7 +217,7 @@ func TestWhatIsNotAsItWasLeft(t *testing.T) {
 				prepare(w, bob, reconcile.Change{Kind: reconcile.ChangeForget, App: invoices},
 					reconcile.Change{Kind: reconcile.ChangeForget, App: tickets}, reconcile.Change{Kind: reconcile.ChangeForgetGroup})
 			},
-			want: append([]string{"create group latchkey: is not there yet"}, changeBoth("is on the server and not in the store")...),
+			want: changeBoth("is on the server and not in the store"), left: []string{othersGroup},
 		},
 		{
 			name: "a token is pending", change: func(w *world) {
@@ -247,7 +267,7 @@ func TestWhatIsNotAsItWasLeft(t *testing.T) {
 		},
 		{
 			name: "token past its age and another label", later: 100 * 24 * time.Hour, change: func(w *world) { w.spec.link("invoices").Label = "Bills" },
-			want: []string{"change " + invoices + ": " + notAsWanted, "rotate " + tickets + ": its token is to be replaced"},
+			want: []string{"change " + invoices + ": " + notAsWanted + ": label", "rotate " + tickets + ": its token is to be replaced"},
 		},
 		{
 			name: "token past its age and edited by hand", later: 100 * 24 * time.Hour,

@@ -92,7 +92,7 @@ func TestRotating(t *testing.T) {
 				}
 				// The store must not believe that the change was made.
 				plans, _ := w.plans(w.order(reconcile.Policy{}))
-				if lines := steps(plans[bob]); !contains(lines, changeOne(notAsWanted)[0]) {
+				if lines := steps(plans[bob]); !contains(lines, changeOne(notAsWanted + ": label")[0]) {
 					t.Errorf("plan after the rotation: got %q, want the label to be changed", lines)
 				}
 				w.apply(reconcile.Policy{})

@@ -121,9 +121,17 @@ func (s *server) edit(user, app string, change func(*reconcile.Fields)) {
 	s.accounts[user].links[app] = l
 }
 
-// copyTo copies an account with its links and tokens, as a backup does.
+// copyTo copies an account with its links and tokens, as a backup does. Nothing
+// tells whose the groups are that come along.
 func (s *server) copyTo(user string, to *server, as string) {
-	to.accounts[as] = &panel{links: maps.Clone(s.accounts[user].links), groups: maps.Clone(s.accounts[user].groups)}
+	groups := map[string]heading{}
+	for id, g := range s.accounts[user].groups {
+		groups[id] = heading{group: g.group, foreign: true}
+	}
+	if former := to.accounts[as]; former != nil {
+		groups = former.groups
+	}
+	to.accounts[as] = &panel{links: maps.Clone(s.accounts[user].links), groups: groups}
 }
 
 // begin notes a request and lets it take its time.

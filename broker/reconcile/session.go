@@ -200,10 +200,14 @@ func (s *session) trusts(r Record) bool {
 }
 
 // asksGroups: before a group is written under a name for the first time, it is
-// looked whether somebody else has it.
+// looked whether somebody else has it; and when all is removed, whether one stays
+// that is not known as ours.
 func (s *session) asksGroups(r Record) bool {
 	p, w := s.order.Policy, s.order.Wanted
-	if _, owned := s.order.Directory.Subscriber(r.Account); !owned || p.Remove || p.Rotate || len(w.apps) == 0 {
+	if p.Remove {
+		return len(p.Apps) == 0 && r.Group.Written.IsZero()
+	}
+	if _, owned := s.order.Directory.Subscriber(r.Account); !owned || p.Rotate || p.keepsGroup(r, w) || len(w.apps) == 0 {
 		return false
 	}
 	return p.Deep || r.Group.ID != w.Group.ID

@@ -28,7 +28,7 @@ type Wanted struct {
 }
 
 type wantedLink struct {
-	fields Fields // without Subscriber and AutologinURL
+	fields Fields // without Subscriber, AutologinURL and GroupID
 	icon   [sha256.Size]byte
 	base64 string
 }
@@ -53,7 +53,7 @@ func NewWanted(c *broker.Catalogue, publicURL string, revision int) (*Wanted, er
 		w.links[d.App] = wantedLink{
 			fields: Fields{
 				Implements: d.Link.Implements, Label: d.Link.Label, URL: d.FallbackURL,
-				GroupID: c.Group.ID, Order: d.Link.Order, Icon: d.Link.Icon,
+				Order: d.Link.Order, Icon: d.Link.Icon,
 			},
 			icon:   sha256.Sum256(d.Link.Icon),
 			base64: base64.StdEncoding.EncodeToString(d.Link.Icon),
@@ -71,9 +71,16 @@ func (w *Wanted) Knows(app string) bool {
 	return on || w.off[app]
 }
 
+// inGroup is the same with the links in another group.
+func (w *Wanted) inGroup(id string) *Wanted {
+	other := *w
+	other.Group.ID = id
+	return &other
+}
+
 func (w *Wanted) fields(link broker.Link, subscriber string) Fields {
 	f := w.links[link.App].fields
-	f.Subscriber = subscriber
+	f.Subscriber, f.GroupID = subscriber, w.Group.ID
 	f.AutologinURL = broker.AutologinURL(w.base, link)
 	return f
 }

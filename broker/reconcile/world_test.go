@@ -265,6 +265,9 @@ func (w *world) wantDone(p reconcile.Policy) {
 			continue
 		}
 		most := 1
+		if p.Remove {
+			most++ // whether a group stays
+		}
 		for app, l := range s.accounts[a.User].links {
 			if l.foreign && strings.HasPrefix(app, w.spec.prefix) {
 				most++ // its name alone does not tell whose it is
