@@ -76,6 +76,13 @@
 // in words that it does not exist loses its links. When most accounts of a server seem to be gone at once, the API token
 // has lost its rights more likely than the server its customers.
 //
+// An account may also have come back, or been restored from a copy, over one whose
+// record still matches: nobody would look at its links, which work by the records
+// that are to be forgotten. So accounts of the same name that other servers have
+// records of are looked at in detail first. A copy that was restored over an account
+// of another name is not found so: its clicks end at the portal's own login once the
+// original is forgotten, until `provisioner verify --repair` or a hook looks at it.
+//
 // # Leases and fences
 //
 // One process at a time works on a server. Its lease is renewed while work lasts, and

@@ -159,6 +159,17 @@ func planAccount(w *Wanted, policy Policy, record Record, subscriber string, see
 	return p.plan, p.need
 }
 
+// changes counts the links that are to be written anew.
+func (p Plan) changes() int {
+	n := 0
+	for _, s := range p.Steps {
+		if s.Kind == StepChange {
+			n++
+		}
+	}
+	return n
+}
+
 // planGone forgets what the store knows of an account that its server has not.
 func planGone(record Record) Plan {
 	plan := Plan{Account: record.Account}

@@ -213,19 +213,18 @@ func (r *Reconciler) Run(ctx context.Context, o Order) (Result, error) {
 	}
 
 	result := Result{Operation: operation.ID, Servers: make([]ServerResult, len(servers))}
-	gone := make([][]string, len(servers))
+	runs := make([]*serverRun, len(servers))
 	var working sync.WaitGroup
 	for i, server := range servers {
 		working.Go(func() {
-			w := &serverRun{r: r, order: o, log: log, soft: ctx, hard: hard, server: server, recorded: recorded[server]}
-			result.Servers[i] = w.run()
-			gone[i] = w.gone
+			runs[i] = &serverRun{r: r, order: o, log: log, soft: ctx, hard: hard, server: server, recorded: recorded[server]}
+			result.Servers[i] = runs[i].run()
 		})
 	}
 	working.Wait()
 	r.reportUnsupported(log, result.Servers)
 	r.reportUnknown(log, recorded)
-	r.forgetGone(ctx, hard, o, log, servers, gone, &result)
+	r.forgetGone(ctx, hard, o, log, runs, &result)
 	stopHelpers()
 	helping.Wait()
 

@@ -22,10 +22,12 @@ type serverRun struct {
 	server   string
 	recorded map[string]bool // users that the store knows
 	gone     []string        // of those, the ones that the server has not
+	again    bool            // the accounts were counted already
 
 	mu      sync.Mutex
 	result  ServerResult
-	refused int // links, see Plan
+	refused int             // links, see Plan
+	planned map[string]bool // users for whom a dry run has planned something
 }
 
 // leaseRetry is how often a lease that another process holds is asked for.
@@ -116,42 +118,6 @@ func (w *serverRun) seat() (*seat, func() error, error) {
 			return nil, nil, err
 		}
 	}
-}
-
-// cutOff ends sign-on for the former subscribers of accounts that have changed hands.
-// It comes first and asks the store alone: whether the server can be reached must not
-// matter.
-func (w *serverRun) cutOff(ctx context.Context, s *session) error {
-	if w.order.DryRun || w.order.Directory == nil || w.order.Policy.Remove || w.order.Policy.Rotate {
-		return nil
-	}
-	var accounts []broker.Account
-	for user := range w.recorded {
-		accounts = append(accounts, broker.Account{Server: w.server, User: user})
-	}
-	for _, a := range w.order.Accounts {
-		if a.Server == w.server {
-			accounts = append(accounts, a)
-		}
-	}
-	for page := range slices.Chunk(accounts, 500) {
-		records, err := s.load(ctx, page)
-		if err != nil {
-			return err
-		}
-		var changes []AccountChanges
-		for _, r := range records {
-			subscriber, owned := w.order.Directory.Subscriber(r.Account)
-			if owned && r.Subscriber != "" && r.Subscriber != subscriber {
-				changes = append(changes, AccountChanges{Account: r.Account, Changes: []Change{{Kind: ChangeSubscriber, Subscriber: subscriber}}})
-				w.log.add(s.entry(LevelInformation, r.Account.User, "", fmt.Sprintf("belongs to subscriber %s now; sign-on for %s has ended", subscriber, r.Subscriber)))
-			}
-		}
-		if _, err := s.write(ctx, changes); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // users lists the accounts to go through, and finds those that are gone.
@@ -322,9 +288,18 @@ func (w *serverRun) portion(ctx context.Context, s *session, users []string) err
 
 // tell counts and logs what a plan leaves alone.
 func (w *serverRun) tell(plan Plan) {
-	w.log.add(plan.Left...)
-	w.log.failed(plan.blocked...)
+	if !w.again || plan.Failed {
+		w.log.add(plan.Left...)
+		w.log.failed(plan.blocked...)
+	}
 	w.log.count(func(c *Counts) {
+		if plan.Failed {
+			c.Failed++
+		}
+		if w.again {
+			c.Unchanged -= plan.changes()
+			return
+		}
 		c.Unchanged += plan.Unchanged
 		c.Foreign += plan.Foreign
 		c.Failed += plan.Blocked
@@ -333,15 +308,12 @@ func (w *serverRun) tell(plan Plan) {
 		if plan.Skipped {
 			c.Skipped++
 		}
-		if plan.Failed {
-			c.Failed++
-		}
 	})
 	w.refuse(plan.refused)
 	if plan.Skipped || plan.Failed {
 		w.undone(plan.Account)
 	}
-	if w.order.OnPlan != nil && (len(plan.Steps) > 0 || len(plan.Left) > 0) {
+	if w.order.OnPlan != nil && (len(plan.Steps) > 0 || len(plan.Left) > 0 && !w.again) {
 		w.order.OnPlan(plan)
 	}
 }
@@ -354,6 +326,12 @@ func (w *serverRun) undone(a broker.Account) {
 
 // countPlan counts what a dry run would do.
 func (w *serverRun) countPlan(plan Plan) {
+	w.mu.Lock()
+	if w.planned == nil {
+		w.planned = map[string]bool{}
+	}
+	w.planned[plan.Account.User] = w.planned[plan.Account.User] || len(plan.Steps) > 0
+	w.mu.Unlock()
 	for _, step := range plan.Steps {
 		w.log.step(w.server, step)
 	}
@@ -384,7 +362,7 @@ func (w *serverRun) settle(s *session, outcomes []outcome, server error) {
 }
 
 func (w *serverRun) observe(e Event) {
-	if !w.order.nested {
+	if !w.order.nested && !w.again {
 		w.r.cfg.Observe(e)
 	}
 }

@@ -1,0 +1,45 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/latchkey-sso/latchkey/broker"
+)
+
+// cutOff ends sign-on for the former subscribers of accounts that have changed hands.
+// It comes first and asks the store alone: whether the server can be reached must not
+// matter.
+func (w *serverRun) cutOff(ctx context.Context, s *session) error {
+	if w.order.DryRun || w.order.Directory == nil || w.order.Policy.Remove || w.order.Policy.Rotate {
+		return nil
+	}
+	var accounts []broker.Account
+	for user := range w.recorded {
+		accounts = append(accounts, broker.Account{Server: w.server, User: user})
+	}
+	for _, a := range w.order.Accounts {
+		if a.Server == w.server {
+			accounts = append(accounts, a)
+		}
+	}
+	for page := range slices.Chunk(accounts, 500) {
+		records, err := s.load(ctx, page)
+		if err != nil {
+			return err
+		}
+		var changes []AccountChanges
+		for _, r := range records {
+			subscriber, owned := w.order.Directory.Subscriber(r.Account)
+			if owned && r.Subscriber != "" && r.Subscriber != subscriber {
+				changes = append(changes, AccountChanges{Account: r.Account, Changes: []Change{{Kind: ChangeSubscriber, Subscriber: subscriber}}})
+				w.log.add(s.entry(LevelInformation, r.Account.User, "", fmt.Sprintf("belongs to subscriber %s now; sign-on for %s has ended", subscriber, r.Subscriber)))
+			}
+		}
+		if _, err := s.write(ctx, changes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
