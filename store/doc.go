@@ -16,6 +16,7 @@
 //	latchkey:requests              zset    what is asked of the provisioner, by time
 //	latchkey:{operations}          hash    operations by number, and the last number
 //	latchkey:{operations}log:7     list    the log of an operation
+//	latchkey:{operations}long      zset    operations whose logs are long and kept whole
 //	latchkey:{catalogue}           hash    revisions by number, and the current number
 //	latchkey:{catalogue}daemon     string  there while a provisioner daemon is alive
 //

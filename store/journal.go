@@ -14,13 +14,20 @@ import (
 
 var _ reconcile.Journal = (*Store)(nil)
 
-// What is kept of operations.
+// What is kept of operations: at most 1,000 short logs and 50 long ones, 350,000
+// entries. An entry usually takes 200 bytes of Redis memory, which is 70 MB; were each
+// as long as it may be (1 KB), it would be 350 MB.
 const (
 	// MaxOperations is how many operations are kept; the oldest go first.
 	MaxOperations = 1000
 	// MaxEntries is how many entries the log of an operation takes. One more says
 	// that others were dropped.
-	MaxEntries = 10_000
+	MaxEntries = 5000
+	// ShortLog is how many entries a log may have and be kept for EntryRetention. Of
+	// longer ones the latest LongLogs stay whole; of the others so many entries stay,
+	// notices and warnings first.
+	ShortLog = 100
+	LongLogs = 50
 	// EntryRetention is how long a log is kept after its last entry.
 	EntryRetention = 30 * 24 * time.Hour
 )
@@ -36,6 +43,8 @@ func (s *Store) operationsKey() string { return s.prefix + "{operations}" }
 func (s *Store) entriesKey(operation int64) string {
 	return s.prefix + "{operations}log:" + strconv.FormatInt(operation, 10)
 }
+
+func (s *Store) longLogsKey() string { return s.prefix + "{operations}long" }
 
 // Begin implements reconcile.Journal. When it returns an error, the operation may
 // have been kept, and stays without an end.
@@ -67,7 +76,7 @@ func (s *Store) Log(ctx context.Context, operation int64, entries []reconcile.En
 		if err != nil {
 			return fmt.Errorf("log of operation %d: %w", operation, err)
 		}
-		args := []any{MaxEntries, EntryRetention.Milliseconds(), full}
+		args := []any{MaxEntries, EntryRetention.Milliseconds(), full, operation, ShortLog, LongLogs}
 		for _, e := range page {
 			text, err := json.Marshal(e)
 			if err != nil {
@@ -75,11 +84,45 @@ func (s *Store) Log(ctx context.Context, operation int64, entries []reconcile.En
 			}
 			args = append(args, text)
 		}
-		if err := s.log.Run(ctx, s.client, []string{s.entriesKey(operation)}, args...).Err(); err != nil {
+		long, err := s.log.Run(ctx, s.client, []string{s.entriesKey(operation), s.longLogsKey()}, args...).Int64Slice()
+		if err != nil {
 			return fmt.Errorf("log of operation %d: %w", operation, err)
+		}
+		for _, id := range long {
+			// Not in the script, which may touch no key but those that it was given. A
+			// log that stays long here goes by itself.
+			_ = s.shorten(ctx, id)
 		}
 	}
 	return nil
+}
+
+// shorten leaves ShortLog entries of a log, the most severe, in their order.
+func (s *Store) shorten(ctx context.Context, operation int64) error {
+	entries, err := s.Entries(ctx, operation, 0)
+	if err != nil || len(entries) <= ShortLog {
+		return err
+	}
+	order := make([]int, len(entries))
+	for i := range order {
+		order[i] = i
+	}
+	severity := func(i int) int { return slices.Index(reconcile.Levels(), entries[i].Level) }
+	slices.SortStableFunc(order, func(a, b int) int { return severity(b) - severity(a) })
+	order = order[:ShortLog-1] // and one that says so
+	slices.Sort(order)
+	var kept []reconcile.Entry
+	for _, i := range order {
+		kept = append(kept, entries[i])
+	}
+	kept = append(kept, reconcile.Entry{
+		At: entries[len(entries)-1].At, Level: reconcile.LevelInformation,
+		Message: fmt.Sprintf("the log had %d entries: the latest %d long logs are kept whole, and of the others %d entries", len(entries), LongLogs, ShortLog),
+	})
+	if err := s.client.Del(ctx, s.entriesKey(operation)).Err(); err != nil {
+		return err
+	}
+	return s.Log(ctx, operation, kept)
 }
 
 // End implements reconcile.Journal. It returns ErrNoOperation when the operation

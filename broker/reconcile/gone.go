@@ -88,7 +88,7 @@ func (r *Reconciler) keepForTwins(w *serverRun, runs []*serverRun, results []Ser
 		for _, user := range left {
 			kept[user] = true
 			w.log.add(Entry{Level: LevelNotice, Server: w.server, User: user, Message: fmt.Sprintf(
-				"the account is gone; its links are kept, because those of %s/%s may work by them and could not be written anew", other.server, user)})
+				"the account is gone; its links are kept, because those of its namesake on %s may work by them and could not be written anew", other.server)})
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(w.gone), func(user string) bool { return kept[user] })
@@ -122,7 +122,8 @@ func (w *serverRun) lookAgain(users []string) (left []string, err error) {
 		}
 		return w.soft.Err()
 	})
-	return left, err
+	slices.Sort(left) // an account is there for each of its links
+	return slices.Compact(left), err
 }
 
 // forget removes the records of users, each after the server was asked once more:

@@ -205,6 +205,9 @@ func TestAccountsThatAreMissingAreNamed(t *testing.T) {
 	}
 	r := w.apply(reconcile.Policy{})
 	want := "notice web02: 7 accounts have a subscriber and are not on the server: m0, m1, m2, m3, m4, ..."
+	if r.Counts.Missing != 7 {
+		t.Errorf("counts: got %+v, want 7 missing", r.Counts)
+	}
 	if lines := w.journal.lines(r.Operation, reconcile.LevelNotice); !slices.Equal(lines, []string{want}) {
 		t.Errorf("log:\ngot  %q\nwant %q", lines, want)
 	}

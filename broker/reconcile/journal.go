@@ -67,6 +67,8 @@ type Counts struct {
 	Failed    int `json:"failed"`
 	// Skipped counts accounts without a subscriber.
 	Skipped int `json:"skipped"`
+	// Missing counts accounts that have a subscriber and are not on their server.
+	Missing int `json:"missing,omitempty"`
 	// Foreign counts links that were left alone because they are not ours.
 	Foreign int `json:"foreign"`
 }

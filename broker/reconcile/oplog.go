@@ -35,6 +35,7 @@ type operationLog struct {
 	named   bool
 	steps   map[stepKey]int
 	told    int // accounts that were logged
+	alike   map[alikeKey]*alike
 }
 
 // stepKey is what the steps of one link on one server are counted by.
@@ -46,7 +47,7 @@ type stepKey struct {
 const (
 	maxProblems = 1000
 	maxNotices  = 100
-	maxAccounts = 2000
+	maxAccounts = 500
 	logBundle   = 500
 	logEvery    = time.Second
 )
@@ -59,6 +60,10 @@ func (l *operationLog) add(entries ...Entry) {
 			e.At = l.now()
 		}
 		e.User, e.App, e.Message = clip(e.User, maxName), clip(e.App, maxName), clip(e.Message, maxMessage)
+		if e.Level == LevelNotice && e.User != "" && !l.named {
+			l.gather(e)
+			continue
+		}
 		l.waiting = append(l.waiting, e)
 		switch {
 		case e.Level == LevelWarning:
@@ -72,7 +77,7 @@ func (l *operationLog) add(entries ...Entry) {
 // What servers say of themselves is bounded, and moves no cursor on a terminal.
 const (
 	maxName    = 128 // bytes
-	maxMessage = 1000
+	maxMessage = 500
 )
 
 func clip(text string, most int) string {
@@ -170,6 +175,7 @@ func (l *operationLog) accounts(done map[broker.Account][]StepKind) {
 func (l *operationLog) endServer(server string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.tellAlike(server)
 	for _, key := range slices.SortedFunc(maps.Keys(l.steps), func(a, b stepKey) int {
 		return slices.Compare([]string{a.app, string(a.kind)}, []string{b.app, string(b.kind)})
 	}) {

@@ -78,8 +78,14 @@ func TestTheLogIsWrittenAgainAfterTheJournalHasFailed(t *testing.T) {
 		w := newVirtualWorld(t)
 		crowd(w, 30)
 		w.web01().takes = time.Second
-		for i := range 30 {
-			delete(w.subscribers, broker.Account{Server: "web01", User: fmt.Sprintf("u%03d", i)})
+		w.web01().fault = func(_ int, r request) fault {
+			f := fault{refuse: map[int]error{}}
+			for i, c := range r.commands {
+				if strings.HasPrefix(c.User, "u") {
+					f.refuse[i] = refused("Perl is broken")
+				}
+			}
+			return f
 		}
 		calls := 0
 		w.journal.fail = func(call string) error {
@@ -98,18 +104,57 @@ func TestTheLogIsWrittenAgainAfterTheJournalHasFailed(t *testing.T) {
 		if !slices.Contains(lines, "debug web01: start: list accounts") {
 			t.Errorf("log: got %q, want its beginning", lines)
 		}
-		skipped := map[string]int{}
+		failed := map[string]int{}
 		for _, line := range lines {
-			if strings.Contains(line, "has no subscriber") {
-				skipped[line]++
+			if strings.Contains(line, "cannot be looked at") {
+				failed[line]++
 			}
 		}
-		if len(skipped) != 30 {
-			t.Errorf("%d accounts are logged as skipped, want 30", len(skipped))
+		if len(failed) != 30 {
+			t.Errorf("%d accounts are logged as failed, want 30", len(failed))
 		}
-		for line, n := range skipped {
+		for line, n := range failed {
 			if n != 1 {
 				t.Errorf("%q is there %d times, want once", line, n)
+			}
+		}
+	})
+}
+
+// What is the same for many accounts of a server is one notice; plans name them all.
+func TestNoticesThatAreAlikeAreOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newVirtualWorld(t)
+		crowd(w, 30)
+		delete(w.subscribers, carol)
+		for i := range 25 {
+			user := fmt.Sprintf("u%03d", i)
+			delete(w.subscribers, broker.Account{Server: "web01", User: user})
+		}
+		for i := 25; i < 28; i++ {
+			w.web01().foreignGroup(fmt.Sprintf("u%03d", i), groupID)
+		}
+		plans, dry := w.plans(w.order(reconcile.Policy{}))
+		named := 0
+		for _, p := range plans {
+			if p.Skipped && len(p.Left) == 1 {
+				named++
+			}
+		}
+		if named != 26 {
+			t.Errorf("the plans name %d accounts without a subscriber, want all 26", named)
+		}
+		r := w.apply(reconcile.Policy{})
+		const group = "3 accounts: a group \"latchkey\" is there and nothing shows that it is ours; our links are shown in it, and it is left as it is (u025, u026, u027)"
+		lines := w.journal.lines(r.Operation, reconcile.LevelNotice)
+		slices.Sort(lines)
+		if len(lines) != 3 || lines[1] != "notice web01: "+group || lines[2] != "notice web02 carol: the account has no subscriber; its links are left as they are" ||
+			!strings.HasPrefix(lines[0], "notice web01: 25 accounts: the account has no subscriber; its links are left as they are (e.g. u0") || strings.Count(lines[0], "u0") != 10 {
+			t.Errorf("log: got %q, want one notice for the group, one for web01 with ten names, one for carol", lines)
+		}
+		for _, r := range []reconcile.Result{dry, r} {
+			if len(r.Notices) != 1 || r.Notices[0].Message != group {
+				t.Errorf("notices of the result: got %+v, want that of the groups", r.Notices)
 			}
 		}
 	})

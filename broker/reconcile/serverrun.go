@@ -192,6 +192,7 @@ func (w *serverRun) reportMissing(s *session, there map[string]bool) {
 	if len(missing) == 0 {
 		return
 	}
+	w.log.count(func(c *Counts) { c.Missing += len(missing) })
 	slices.Sort(missing)
 	names := strings.Join(missing[:min(most, len(missing))], ", ")
 	if len(missing) > most {

@@ -15,7 +15,7 @@ func TestAnAccountThatCameBackLosesNoClick(t *testing.T) {
 	twin := broker.Account{Server: "web02", User: "bob"}
 	const repaired = "debug web01 latchkey_invoices: end: change, 1 done"
 	kept := []string{"web01/bob", "web01/eve", "web02/bob", "web02/carol"}
-	keptNotice := "notice web02 bob: the account is gone; its links are kept, because those of web01/bob may work by them and could not be written anew"
+	keptNotice := "notice web02 bob: the account is gone; its links are kept, because those of its namesake on web01 may work by them and could not be written anew"
 	for _, tt := range []struct {
 		name   string
 		change func(*world)

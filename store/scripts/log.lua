@@ -1,11 +1,14 @@
 -- Adds entries to the log of an operation: one atomic step. When it is full, one
 -- last entry says so and the others are dropped.
 --
--- KEYS  1 log
+-- KEYS  1 log   2 operations with long logs
 -- ARGV  1 how many entries are kept   2 how long in ms   3 the entry that says that the log is full
---       4 and so on: entries
-local most, length = tonumber(ARGV[1]), redis.call('LLEN', KEYS[1])
-for i = 4, #ARGV do
+--       4 the operation   5 how many entries a short log has   6 how many long logs are kept
+--       7 and so on: entries
+-- Returns the operations whose logs are to be shortened.
+local most, short, length = tonumber(ARGV[1]), tonumber(ARGV[5]), redis.call('LLEN', KEYS[1])
+local former = length
+for i = 7, #ARGV do
   if length < most then
     length = redis.call('RPUSH', KEYS[1], ARGV[i])
   elseif length == most then
@@ -13,4 +16,14 @@ for i = 4, #ARGV do
   end
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return {'ok'}
+local shorten = {}
+if former <= short and length > short then
+  redis.call('ZADD', KEYS[2], ARGV[4], ARGV[4])
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
+  local long = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '+inf')
+  for i = 1, #long - tonumber(ARGV[6]) do
+    redis.call('ZREM', KEYS[2], long[i])
+    shorten[i] = tonumber(long[i])
+  end
+end
+return shorten
