@@ -116,11 +116,17 @@ of other makers stay. What the catalogue still wants, the next apply creates aga
 			if len(t.servers) > 0 {
 				where = strings.Join(t.servers, ", ")
 			}
-			if !*yes && !cli.Confirmed(env.Env, fmt.Sprintf("Remove %s from %s? Customers lose them at once.", what, where)) {
-				if env.Signals.Err() != nil {
-					return &cli.InterruptedError{State: "nothing was removed"}
+			if !*yes {
+				known, err := f.recorded(ctx, t)
+				if err != nil {
+					return err
 				}
-				return cli.Usagef("nothing was removed; answer y, or use --yes")
+				if !cli.Confirmed(env.Env, fmt.Sprintf("Remove %s from %s? The store knows %s. Customers lose them at once.", what, where, known)) {
+					if env.Signals.Err() != nil {
+						return &cli.InterruptedError{State: "nothing was removed"}
+					}
+					return cli.Usagef("nothing was removed; answer y, or use --yes")
+				}
 			}
 			w, err := f.wantedInForce(ctx)
 			if err != nil {
@@ -152,6 +158,7 @@ accepted until the server has the new one.`,
 	}
 	t := newTarget(env, cmd)
 	accounts := cmd.Flags().StringSlice("account", nil, "only these accounts: web01/bob (may be given several times)")
+	_ = cmd.RegisterFlagCompletionFunc("account", t.completeAccount)
 	all := cmd.Flags().Bool("all", false, "all accounts of all servers")
 	output := cli.OutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -106,7 +106,7 @@ func (f *fleet) listOperations(ctx context.Context, limit int, asJSON bool) erro
 			took = o.Ended.Sub(o.Started).Round(time.Second).String()
 		}
 		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", o.ID, o.Kind, o.State,
-			o.Started.UTC().Format(time.RFC3339), took, o.Revision, servers,
+			moment(o.Started), took, o.Revision, servers,
 			o.Counts.Created, o.Counts.Changed, o.Counts.Rotated, o.Counts.Removed, o.Counts.Failed, o.By)
 	}
 	return errors.Join(table.Flush(), out.Flush())
@@ -162,7 +162,7 @@ func (f *fleet) showOperation(ctx context.Context, id int64, keep func(reconcile
 	out := bufio.NewWriter(f.env.Out)
 	fmt.Fprintf(out, "Operation %d: %s, %s, by %s\n", o.ID, o.Kind, o.State, o.By)
 	for _, e := range entries {
-		fmt.Fprintf(out, "%s  %-11s  %s\n", e.At.UTC().Format("2006-01-02 15:04:05"), e.Level, entryText(e))
+		fmt.Fprintf(out, "%s  %-11s  %s\n", moment(e.At), e.Level, entryText(e))
 	}
 	if len(entries) == 0 {
 		fmt.Fprintln(out, "Nothing of this level was logged; --level debug shows all there is.")

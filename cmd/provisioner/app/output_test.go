@@ -72,7 +72,7 @@ func TestProgressInLines(t *testing.T) {
 // On a terminal each server has a bar.
 func TestProgressInBars(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "web01", "web02")
+	w := newWorld(t, "web01", "web02", "a-server-with-a-long-name")
 	threeAccounts(w)
 	w.configure(settings{links: threeLinks})
 	terminal, tty, err := pty.Open()
@@ -98,7 +98,7 @@ func TestProgressInBars(t *testing.T) {
 	if r.code != 0 {
 		t.Errorf("exit code %d, want 0\n%s", r.code, text)
 	}
-	for _, want := range []string{"web01  [", "done, 2 accounts", "web02  [", "done, 1 account", "\x1b[", "Created 9, changed 0"} {
+	for _, want := range []string{"web01             [", "done, 2 accounts", "web02             [", "a-server-with...  [", "done, 1 account", "\x1b[", "Created 9, changed 0"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("shown is\n%q\nwant %q", text, want)
 		}
@@ -163,7 +163,7 @@ func TestLog(t *testing.T) {
 	}
 	list := w.ok("log")
 	for _, line := range []string{
-		`2 +apply +failed +\S+Z +0s +1 +all +0 +0 +0 +0 +0 +provisioner apply on `, `1 +apply +done +\S+Z +0s +1 +all +9 +0 +0 +0 +0 +provisioner apply on `,
+		`2 +apply +failed +\S+ \S+ UTC +0s +1 +all +0 +0 +0 +0 +0 +provisioner apply on `, `1 +apply +done +\S+ \S+ UTC +0s +1 +all +9 +0 +0 +0 +0 +provisioner apply on `,
 	} {
 		if !regexp.MustCompile(line).MatchString(list) {
 			t.Errorf("the list of operations is\n%s\nwant a line like %s", list, line)

@@ -52,6 +52,9 @@ const (
 	// With more, bars come and go with the work, above one for all.
 	manyBars = 20
 	barWidth = 40
+	// maxBarName cuts long ids, so that a line of 80 columns has room for its bar and
+	// its end.
+	maxBarName = 16
 )
 
 func newProgress(env Env, servers []string) *progress {
@@ -63,8 +66,13 @@ func newProgress(env Env, servers []string) *progress {
 	for _, s := range servers {
 		width = max(width, len(s))
 	}
+	width = min(width, maxBarName)
 	for _, s := range servers {
-		p.servers[s] = &serverProgress{name: fmt.Sprintf("%-*s", width, s)}
+		name := s
+		if len(s) > width {
+			name = s[:width-3] + "..."
+		}
+		p.servers[s] = &serverProgress{name: fmt.Sprintf("%-*s", width, name)}
 		if p.bars != nil && len(servers) <= manyBars {
 			p.addBar(p.servers[s])
 		}
@@ -108,12 +116,7 @@ func (s *serverProgress) tail() string {
 	return fmt.Sprintf("%d of %s", s.done, accounts(s.total))
 }
 
-func accounts(n int) string {
-	if n == 1 {
-		return "1 account"
-	}
-	return fmt.Sprintf("%d accounts", n)
-}
+func accounts(n int) string { return plural(n, "account") }
 
 // observe takes an event of the reconciler.
 func (p *progress) observe(e reconcile.Event) {

@@ -97,7 +97,7 @@ func (e *foreignRevisionError) Error() string {
 	return fmt.Sprintf(`revision %d of the catalogue, from %s by %s (%s), differs from this file. The file would change:
   %s
 Nothing was done. Take it over into the file (provisioner catalogue export), or use --overwrite to put the file's links in force.`,
-		e.current.Number, e.current.At.UTC().Format("2006-01-02 15:04 MST"), e.current.Author, e.current.Source, strings.Join(e.changes, "\n  "))
+		e.current.Number, moment(e.current.At), e.current.Author, e.current.Source, strings.Join(e.changes, "\n  "))
 }
 
 // say tells what is going to be in force.

@@ -22,16 +22,16 @@ func TestRemoveAsks(t *testing.T) {
 		question, says     string
 		left               desired
 	}{
-		{"no", "n\n", "--all", 2, "Remove all links of ours from every server? Customers lose them at once. [y/N]", "nothing was removed; answer y, or use --yes", want},
+		{"no", "n\n", "--all", 2, "Remove all links of ours from every server? The store knows 9 links on 2 servers. Customers lose them at once. [y/N]", "nothing was removed; answer y, or use --yes", want},
 		{"nothing at all", "", "--all", 2, "[y/N]", "nothing was removed", want},
 		{"an empty line", "\n", "--all", 2, "[y/N]", "nothing was removed", want},
 		{"something else", "yesterday\n", "--all", 2, "[y/N]", "nothing was removed", want},
 		{"y", "y\n", "--all", 0, "[y/N]", "The catalogue still has them: the next apply", none},
 		{"Yes", " YES \n", "--all", 0, "[y/N]", "The catalogue still has them", none},
 		{"--yes asks nothing", "", "--all --yes", 0, "", "The catalogue still has them", none},
-		{"one link", "y\n", "--app invoices", 0, "Remove latchkey_invoices from every server?", "The catalogue still has them", oneLess},
+		{"one link", "y\n", "--app invoices", 0, "Remove latchkey_invoices from every server? The store knows 3 links on 2 servers.", "The catalogue still has them", oneLess},
 		{"one link under its whole name", "", "--app latchkey_invoices --yes", 0, "", "The catalogue still has them", oneLess},
-		{"one server", "y\n", "--all --server web01", 0, "Remove all links of ours from web01?", "The catalogue still has them", onlyWeb02},
+		{"one server", "y\n", "--all --server web01", 0, "Remove all links of ours from web01? The store knows 6 links on 1 server.", "The catalogue still has them", onlyWeb02},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -88,7 +88,10 @@ func TestGroupOfOthers(t *testing.T) {
 			t.Errorf("%s: %v", args, err)
 		}
 	}
-	w.ok("remove", "--all", "--yes")
+	const stays = "Note: web01/alice: the group \"latchkey\" stays: the store does not know it as ours; if it is, remove it with `whmapi1 remove_integration_group`"
+	if out := w.ok("remove", "--all", "--yes"); !strings.Contains(out, stays) {
+		t.Errorf("remove --all says\n%s\nwant %s", out, stays)
+	}
 	if got, want := w.standing(), groupLine("web01/alice", theirs); got != want {
 		t.Errorf("after removing all the server has\n%s\nwant\n%s", got, want)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
@@ -161,6 +162,9 @@ func (r *report) text(o reconcile.Order, result reconcile.Result) {
 	if c.Skipped > 0 {
 		fmt.Fprintf(r.out, "Without a subscriber, and left as they are: %s.\n", accounts(c.Skipped))
 	}
+	if c.Missing > 0 {
+		fmt.Fprintf(r.out, "With a subscriber, and not on their server: %s.\n", accounts(c.Missing))
+	}
 	if c.Foreign > 0 {
 		fmt.Fprintf(r.out, "Links of other makers, not touched: %d.\n", c.Foreign)
 	}
@@ -171,6 +175,9 @@ func (r *report) text(o reconcile.Order, result reconcile.Result) {
 		fmt.Fprintf(r.out, "Details: provisioner log --operation %d\n", result.Operation)
 	}
 }
+
+// moment is how a time is shown to people, everywhere.
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }
 
 // entryText is an entry without its time and level.
 func entryText(e reconcile.Entry) string {

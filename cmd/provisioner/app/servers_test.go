@@ -136,11 +136,17 @@ func TestCompletion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "web01", "web02")
 	w.configure(settings{links: threeLinks})
+	w.account("web01/alice", "web01/bob", "web02/carol")
+	w.subscribers("web01,alice,1001", "web01,bob,1002", "web02,carol,1003")
+	w.ok("apply")
 	tests := []struct {
 		name string
 		args []string
 		want string
 	}{
+		{"servers of accounts", []string{"__complete", "rotate", "-c", w.config, "--account", ""}, "web01/\nweb02/\n"},
+		{"accounts", []string{"__complete", "rotate", "-c", w.config, "--account", "web01/"}, "web01/alice\nweb01/bob\n:"},
+		{"an account", []string{"__complete", "rotate", "-c", w.config, "--account", "web01/b"}, "web01/bob\n:"},
 		{"servers", []string{"__complete", "apply", "-c", w.config, "--server", ""}, "web01\nweb02\n"},
 		{"links", []string{"__complete", "remove", "-c", w.config, "--app", ""}, "invoices\ntickets\nprofile\n"},
 		{"levels", []string{"__complete", "log", "--level", ""}, "debug\ninformation\nnotice\nwarning\n"},

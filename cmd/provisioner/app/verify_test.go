@@ -87,8 +87,7 @@ func TestVerifyFindsDrift(t *testing.T) {
 				w.subscribers("web01,alice,1001", "web01,bob,1002", "web02,carol,1003", "web02,alicia,1001")
 			},
 			"latchkey_invoices, latchkey_tickets, latchkey_profile: was copied from web01/alice", []string{
-				"create_integration_group latchkey", "create_integration_link latchkey_invoices",
-				"create_integration_link latchkey_tickets", "create_integration_link latchkey_profile",
+				"create_integration_link latchkey_invoices", "create_integration_link latchkey_tickets", "create_integration_link latchkey_profile",
 			},
 		},
 	}
@@ -218,9 +217,12 @@ func TestWithoutSubscriber(t *testing.T) {
 	if !strings.Contains(out, "Without a subscriber, and left as they are: 2 accounts.") {
 		t.Errorf("apply says\n%s\nwant two accounts without a subscriber", out)
 	}
+	if !strings.Contains(out, "With a subscriber, and not on their server: 1 account.") {
+		t.Errorf("apply says\n%s\nwant one account that is missing", out)
+	}
 	log := w.ok("log", "--operation", "2", "--level", "notice")
 	for _, message := range []string{
-		"web02/carol: the account has no subscriber; its links are left as they are", "web02/dave: the account has no subscriber",
+		"web02: 2 accounts: the account has no subscriber; its links are left as they are (carol, dave)",
 		"web01: 1 accounts have a subscriber and are not on the server: nobody",
 	} {
 		if !strings.Contains(log, message) {
