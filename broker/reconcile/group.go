@@ -58,10 +58,11 @@ func (p Policy) keepsGroup(record Record, w *Wanted) bool {
 // with their links and groups, and people move links by hand.
 func (p *planner) madeGroup() bool {
 	if p.record.Group.ID == "" {
-		// Links that were registered by hand tell nothing. Any other was prepared
-		// after the look at the groups, which would have noted somebody else's.
+		// Before a link of ours was prepared for the first time, there was a look at the
+		// groups, which would have noted somebody else's. One that was registered by hand
+		// has a confirmed token from its beginning, and tells nothing.
 		for _, l := range p.record.Links {
-			if byHand := l.Confirmed && l.Pending == 0 && l.Written.IsZero(); !byHand {
+			if !l.Written.IsZero() || l.Generation == 0 && l.Pending > 0 {
 				return true
 			}
 		}

@@ -216,6 +216,25 @@ func TestGroupsOfOthers(t *testing.T) {
 			want:   []string{"change " + invoices + ": was registered by hand", "create " + tickets + ": is not there yet"}, left: []string{othersGroup},
 		},
 		{
+			name: "was there before us, with a link by hand whose rotation was not finished", fresh: true, after: wantTheirs,
+			change: func(w *world) {
+				taken(w)
+				byHand(w, "")
+				prepare(w, bob, reconcile.Change{Kind: reconcile.ChangePrepare, App: invoices, Token: digest(w), Created: w.now()})
+			},
+			want: []string{"change " + invoices + ": was not finished", "create " + tickets + ": is not there yet"}, left: []string{othersGroup},
+		},
+		{
+			name: "was there before us, with a link by hand that changed hands", fresh: true, after: wantTheirs,
+			change: func(w *world) {
+				taken(w)
+				byHand(w, "")
+				prepare(w, bob, reconcile.Change{Kind: reconcile.ChangeSubscriber, Subscriber: "2001"})
+				w.subscribers[bob] = "2001"
+			},
+			want: []string{"change " + invoices + ": its tokens were superseded", "create " + tickets + ": is not there yet"}, left: []string{othersGroup},
+		},
+		{
 			name: "made by hand for a link that was registered by hand", fresh: true, left: []string{othersGroup},
 			change: func(w *world) {
 				w.web01().accounts["bob"].groups[groupID] = heading{group: broker.Group{ID: groupID, Label: "By hand"}}
