@@ -25,7 +25,8 @@ func planCommand(env Env) *cobra.Command {
 It changes nothing: no server, no record, no revision of the catalogue.
 
 With -o json it prints one JSON object a line: an object "plan" for each account
-that needs something, and an object "result" at the end.`,
+that needs something, or where something is left alone, and an object "result" at
+the end.`,
 		Example: "  provisioner plan -c latchkey.yaml --server web01",
 	}
 	t := newTarget(env, cmd)
