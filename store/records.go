@@ -136,13 +136,12 @@ func (s *Store) Write(ctx context.Context, fence reconcile.Fence, changes []reco
 
 // write is what is sent for one account.
 type write struct {
-	key  string
-	args []any
-	err  error
+	call
+	err error
 }
 
 func (s *Store) newWrite(fence reconcile.Fence, c reconcile.AccountChanges) *write {
-	w := &write{key: s.accountKey(c.Account), args: []any{strconv.FormatUint(uint64(fence), 10)}}
+	w := &write{call: call{keys: []string{s.accountKey(c.Account)}, args: []any{strconv.FormatUint(uint64(fence), 10)}}}
 	for _, change := range c.Changes {
 		args, err := encodeChange(c.Account, change)
 		if err != nil {
@@ -154,48 +153,21 @@ func (s *Store) newWrite(fence reconcile.Fence, c reconcile.AccountChanges) *wri
 	return w
 }
 
-// send makes the calls that have no error yet in one round trip, and those again
-// for which Redis had forgotten the script. No call can have both been made and
-// have that error.
+// send makes the calls that have no error yet in one round trip.
 func (s *Store) send(ctx context.Context, writes []*write) {
-	again := s.sendOnce(ctx, writes)
-	if len(again) == 0 {
-		return
-	}
-	if err := s.change.Load(ctx, s.client).Err(); err != nil {
-		for _, w := range again {
-			w.err = fmt.Errorf("load script: %w", err)
-		}
-		return
-	}
-	for _, w := range again {
-		w.err = nil
-	}
-	s.sendOnce(ctx, again)
-}
-
-func (s *Store) sendOnce(ctx context.Context, writes []*write) (again []*write) {
-	pipe := s.client.Pipeline()
-	replies := make(map[*write]*redis.Cmd, len(writes))
+	var calls []*call
 	for _, w := range writes {
 		if w.err == nil {
-			replies[w] = pipe.EvalSha(ctx, s.change.Hash(), []string{w.key}, w.args...)
+			calls = append(calls, &w.call)
 		}
 	}
-	if len(replies) == 0 {
-		return nil
-	}
-	_, _ = pipe.Exec(ctx) // each reply has its own error
+	s.runAll(ctx, s.change, calls)
 	for _, w := range writes {
-		reply, sent := replies[w]
-		if !sent {
+		if w.err != nil {
 			continue
 		}
-		answer, err := reply.StringSlice()
+		answer, err := w.reply.StringSlice()
 		switch {
-		case redis.HasErrorPrefix(err, "NOSCRIPT"):
-			again = append(again, w)
-			w.err = err
 		case err != nil:
 			w.err = err
 		case slices.Equal(answer, []string{"fenced"}):
@@ -206,7 +178,6 @@ func (s *Store) sendOnce(ctx context.Context, writes []*write) (again []*write) 
 			w.err = errors.New("the answer of Redis is not known")
 		}
 	}
-	return again
 }
 
 // encodeChange returns the arguments of scripts/change.lua. It refuses what would
