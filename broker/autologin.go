@@ -72,7 +72,7 @@ func (e *staleError) Error() string { return "stale: " + string(e.cause) }
 // were no provisioner: an aged token is accepted for one more maximum age.
 func (b *Broker) rotate(ctx context.Context, r AutologinRequest, cause Cause) (Answer, error) {
 	if _, err := storeCall(ctx, b, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, b.cfg.Rotations.RequestRotation(ctx, r.Link.Account, b.cfg.Now())
+		return struct{}{}, b.cfg.Rotations.RequestRotation(ctx, r.Link.Account)
 	}); err != nil {
 		return Answer{}, err
 	}

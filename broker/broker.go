@@ -80,9 +80,10 @@ type SignOns interface {
 
 // Rotations has link tokens replaced by a provisioner.
 type Rotations interface {
-	// RequestRotation asks for new tokens for the account's links that were made
-	// before at. Asking again while a request waits changes nothing.
-	RequestRotation(ctx context.Context, a Account, at time.Time) error
+	// RequestRotation asks for new tokens for the account's links, from now on. While
+	// such a request waits, asking again changes nothing; one that is being done is
+	// then done once more.
+	RequestRotation(ctx context.Context, a Account) error
 	// Served reports whether a provisioner is there to do it within seconds. It is
 	// asked for each click and must not block.
 	Served() bool

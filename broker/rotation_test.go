@@ -23,23 +23,18 @@ type rotations struct {
 	fail func(context.Context) error
 
 	mu    sync.Mutex
-	asked []rotation
-}
-
-type rotation struct {
-	account broker.Account
-	at      time.Time
+	asked []broker.Account
 }
 
 func (r *rotations) Served() bool { return r.served }
 
-func (r *rotations) RequestRotation(ctx context.Context, a broker.Account, at time.Time) error {
+func (r *rotations) RequestRotation(ctx context.Context, a broker.Account) error {
 	if r.fail != nil {
 		return r.fail(ctx)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.asked = append(r.asked, rotation{a, at})
+	r.asked = append(r.asked, a)
 	return nil
 }
 
@@ -122,9 +117,9 @@ func TestStaleTokensAreRotated(t *testing.T) {
 			if answer.RetryAfter != tt.want.RetryAfter || answer.Attempt != tt.want.Attempt {
 				t.Errorf("got %+v, want %+v", answer, tt.want)
 			}
-			var want []rotation
+			var want []broker.Account
 			if tt.asked {
-				want = []rotation{{bob, w.clock()}}
+				want = []broker.Account{bob}
 			}
 			if !slices.Equal(r.asked, want) {
 				t.Errorf("asked for %v, want %v", r.asked, want)

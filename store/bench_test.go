@@ -1,11 +1,13 @@
 package store_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/broker/reconcile"
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/embedded"
 	"github.com/latchkey-sso/latchkey/store/storetest"
@@ -54,6 +56,27 @@ func BenchmarkSignOn(b *testing.B) {
 					}
 				})
 			})
+		})
+	}
+}
+
+// The provisioner looks for requests several times a second, most of the time in
+// vain.
+func BenchmarkIdleQueue(b *testing.B) {
+	s := store.New(store.Config{Client: storetest.StartRedis(b).Client(), KeyPrefix: keyPrefix})
+	for _, servers := range []int{20, 500} {
+		var lanes []reconcile.Lane
+		for i := range servers {
+			for _, kind := range []reconcile.RequestKind{reconcile.RequestRotate, reconcile.RequestReconcile} {
+				lanes = append(lanes, reconcile.Lane{Server: fmt.Sprint("web", i), Kind: kind})
+			}
+		}
+		b.Run(fmt.Sprint(servers, " servers"), func(b *testing.B) {
+			for b.Loop() {
+				if due := ok(s.Due(b.Context(), lanes, 100))(b); len(due) > 0 {
+					b.Fatalf("got %v, want nothing", due)
+				}
+			}
 		})
 	}
 }

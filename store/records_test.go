@@ -123,8 +123,11 @@ func TestEachAccountHasItsError(t *testing.T) {
 			}
 			return nil
 		},
-		"acquire":  func() error { _, err := s.Acquire(t.Context(), "web01", "test", time.Minute); return err },
-		"due":      func() error { _, err := s.Due(t.Context(), created, 1); return err },
+		"acquire": func() error { _, err := s.Acquire(t.Context(), "web01", "test", time.Minute); return err },
+		"due": func() error {
+			_, err := s.Due(t.Context(), []reconcile.Lane{{Server: "web01", Kind: reconcile.RequestRotate}}, 1)
+			return err
+		},
 		"begin":    func() error { _, err := s.Begin(t.Context(), reconcile.Operation{}); return err },
 		"revision": func() error { _, err := s.Revision(t.Context(), 0); return err },
 		"status":   func() error { _, err := s.Status(t.Context()); return err },
@@ -145,13 +148,15 @@ func TestRoundTrips(t *testing.T) {
 	if err := s.LoadScripts(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	lanes := []reconcile.Lane{{Server: "web01", Kind: reconcile.RequestRotate}, {Server: "web02", Kind: reconcile.RequestRotate}}
 	tests := []struct {
 		name string
 		call func() error
 		want []string
 	}{
 		{"status", func() error { _, err := s.Status(t.Context()); return err }, []string{"hmget", "get"}}, // in one pipeline
-		{"request", func() error { return s.RequestRotation(t.Context(), bob, created) }, []string{"zadd"}},
+		{"request", func() error { return s.RequestRotation(t.Context(), bob) }, []string{"evalsha"}},
+		{"due requests", func() error { _, err := s.Due(t.Context(), lanes, 1); return err }, []string{"evalsha", "evalsha"}}, // in one pipeline
 		{"release", func() error { return s.Release(t.Context(), reconcile.Lease{Server: "web01"}) }, []string{"evalsha"}},
 	}
 	for _, tt := range tests {
@@ -215,14 +220,16 @@ func FuzzRecords(f *testing.F) {
 // Whatever stands among the requests: what comes back is a request, and the rest is
 // gone.
 func FuzzRequests(f *testing.F) {
-	for _, member := range []string{"rotate web01/bob", "reconcile web01/bob", "rotate", "rotate /", "rotate web01/bob/x", "\x00"} {
-		f.Add(member, float64(1_790_000_000_000))
+	for _, member := range []string{"bob", "", "/", "web01/bob", "\x00"} {
+		f.Add(member, float64(1_790_000_000_000_000))
 	}
-	f.Add("rotate web01/bob", 1e300)
-	f.Add("rotate web01/bob", -1.5)
+	f.Add("bob", 1e300)
+	f.Add("bob", -1.5)
 	r := ok(embedded.Start())(f)
 	f.Cleanup(func() { _ = r.Close() })
 	s := store.New(store.Config{Client: r.Client(), KeyPrefix: keyPrefix})
+	lanes := []reconcile.Lane{{Server: "web01", Kind: reconcile.RequestRotate}}
+	key := keyPrefix + "requests:{web01}rotate"
 	f.Fuzz(func(t *testing.T, member string, score float64) {
 		if score != score {
 			return // Redis has no such score
@@ -231,17 +238,17 @@ func FuzzRequests(f *testing.F) {
 		if err := r.Client().FlushDB(ctx).Err(); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Client().ZAdd(ctx, keyPrefix+"requests", redis.Z{Score: score, Member: member}).Err(); err != nil {
+		if err := r.Client().ZAdd(ctx, key, redis.Z{Score: score, Member: member}).Err(); err != nil {
 			t.Fatal(err)
 		}
-		due := ok(s.Due(ctx, time.UnixMilli(1<<53), 10))(t)
-		if len(due) > 1 || len(due) == 1 && string(due[0].Kind)+" "+due[0].Account.String() != member {
+		due := ok(s.Due(ctx, lanes, 10))(t)
+		if len(due) > 1 || len(due) == 1 && due[0].Account != (broker.Account{Server: "web01", User: member}) {
 			t.Errorf("got %v out of %q", due, member)
 		}
 		if err := s.Done(ctx, due...); err != nil {
 			t.Fatal(err)
 		}
-		if left := ok(r.Client().ZCard(ctx, keyPrefix+"requests").Result())(t); left != 0 && score <= 1<<53 {
+		if left := ok(r.Client().ZCard(ctx, key).Result())(t); left != 0 && score < 1_700_000_000_000_000 {
 			t.Errorf("%q at %v is still there", member, score)
 		}
 	})

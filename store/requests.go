@@ -2,14 +2,12 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
@@ -17,100 +15,161 @@ import (
 
 var _ reconcile.Requests = (*Store)(nil)
 
-// requestsSize is how many requests are added or removed in one command.
+const (
+	// MaxRequests is how many requests of one kind may wait for one server. Few WHM
+	// servers have as many accounts, so that all of them may be restored at once; and
+	// a server that reports invented accounts fills a megabyte with each kind.
+	MaxRequests = 5000
+	// RequestRetention is how long the requests of a server are kept after the last
+	// of them was added. Whole runs have done what they ask for by then, or the
+	// server is in no configuration any more.
+	RequestRetention = 7 * 24 * time.Hour
+)
+
+// requestsSize is how many requests are added or removed in one call.
 const requestsSize = 500
 
-func (s *Store) requestsKey() string { return s.prefix + "requests" }
+func (s *Store) requestsKey(l reconcile.Lane) string {
+	return s.prefix + "requests:{" + l.Server + "}" + string(l.Kind)
+}
 
-// encodeRequest returns "rotate web01/bob".
-func encodeRequest(r reconcile.Request) string { return string(r.Kind) + " " + r.Account.String() }
+func encodeDue(t time.Time) string { return strconv.FormatInt(t.UnixMicro(), 10) }
 
-func decodeRequest(member string, score float64) (reconcile.Request, bool) {
-	kind, name, _ := strings.Cut(member, " ")
-	server, user, _ := strings.Cut(name, "/")
-	r := reconcile.Request{
-		Account: broker.Account{Server: server, User: user}, Kind: reconcile.RequestKind(kind), Due: time.UnixMilli(int64(score)),
+func decodeRequest(l reconcile.Lane, user, score string) (reconcile.Request, bool) {
+	due, err := strconv.ParseFloat(score, 64)
+	r := reconcile.Request{Account: broker.Account{Server: l.Server, User: user}, Kind: l.Kind, Due: time.UnixMicro(int64(due))}
+	return r, err == nil && due == math.Trunc(due) && math.Abs(due) < 1<<53 && validRequest(r) == nil
+}
+
+func validRequest(r reconcile.Request) error {
+	if r.Kind != reconcile.RequestRotate && r.Kind != reconcile.RequestReconcile {
+		return fmt.Errorf("the kind %q is not known", r.Kind)
 	}
-	known := r.Kind == reconcile.RequestRotate || r.Kind == reconcile.RequestReconcile
-	named := broker.Link{Account: r.Account, App: "any"}.Validate() == nil
-	return r, known && named && score == math.Trunc(score) && math.Abs(score) < 1<<53
+	return broker.Link{Account: r.Account, App: "any"}.Validate()
 }
 
 // Add implements reconcile.Requests.
 func (s *Store) Add(ctx context.Context, requests ...reconcile.Request) error {
-	var rotations, others []redis.Z
 	for _, r := range requests {
-		z := redis.Z{Score: float64(r.Due.UnixMilli()), Member: encodeRequest(r)}
-		if _, good := decodeRequest(encodeRequest(r), z.Score); !good {
-			return fmt.Errorf("add request: %q is none", encodeRequest(r))
-		}
-		if r.Kind == reconcile.RequestRotate {
-			rotations = append(rotations, z)
-		} else {
-			others = append(others, z)
+		if err := validRequest(r); err != nil {
+			return fmt.Errorf("add request %q: %w", string(r.Kind)+" "+r.Account.String(), err)
 		}
 	}
-	for page := range slices.Chunk(rotations, requestsSize) {
-		if err := s.client.ZAddNX(ctx, s.requestsKey(), page...).Err(); err != nil {
+	calls := s.requestCalls(requests, func(l reconcile.Lane) []any {
+		putOff := ""
+		if l.Kind == reconcile.RequestRotate {
+			putOff = "keep"
+		}
+		return []any{MaxRequests, RequestRetention.Milliseconds(), putOff}
+	}, func(r reconcile.Request) []any { return []any{r.Account.User} })
+	s.runAll(ctx, s.add, calls)
+	full := false
+	for _, c := range calls {
+		refused, err := c.reply.Int()
+		if err != nil {
 			return fmt.Errorf("add requests: %w", err)
 		}
+		full = full || refused > 0
 	}
-	for page := range slices.Chunk(others, requestsSize) {
-		if err := s.client.ZAdd(ctx, s.requestsKey(), page...).Err(); err != nil {
-			return fmt.Errorf("add requests: %w", err)
-		}
+	if full {
+		return fmt.Errorf("add requests: %w", reconcile.ErrQueueFull)
 	}
 	return nil
 }
 
-// RequestRotation asks the provisioner for new link tokens of an account, from
-// at on, in one command. A rotation of the account that waits keeps its time.
-func (s *Store) RequestRotation(ctx context.Context, account broker.Account, at time.Time) error {
-	return s.Add(ctx, reconcile.Request{Account: account, Kind: reconcile.RequestRotate, Due: at})
+// RequestRotation asks the provisioner for new link tokens of an account, in one
+// command.
+func (s *Store) RequestRotation(ctx context.Context, account broker.Account) error {
+	return s.Add(ctx, reconcile.Request{Account: account, Kind: reconcile.RequestRotate})
 }
 
-// Due implements reconcile.Requests. What is due and no request is removed.
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]reconcile.Request, error) {
+// Due implements reconcile.Requests: one round trip, on a cluster one to each node.
+// What is due and no request is removed.
+func (s *Store) Due(ctx context.Context, lanes []reconcile.Lane, limit int) ([]reconcile.Request, error) {
 	if limit <= 0 {
 		return nil, nil
 	}
-	for {
-		found, err := s.client.ZRangeByScoreWithScores(ctx, s.requestsKey(), &redis.ZRangeBy{
-			Min: "-inf", Max: strconv.FormatInt(now.UnixMilli(), 10), Count: int64(limit),
-		}).Result()
+	calls := make([]*call, len(lanes))
+	for i, l := range lanes {
+		calls[i] = &call{keys: []string{s.requestsKey(l)}, args: []any{limit}}
+	}
+	s.runAll(ctx, s.due, calls)
+	var due []reconcile.Request
+	var problem error
+	for i, c := range calls {
+		found, err := c.reply.StringSlice()
 		if err != nil {
-			return nil, fmt.Errorf("read requests: %w", err)
+			problem = err
+			continue
 		}
-		var due []reconcile.Request
 		var junk []any
-		for _, z := range found {
-			member, _ := z.Member.(string)
-			if r, good := decodeRequest(member, z.Score); good {
+		for pair := range slices.Chunk(found, 2) {
+			if r, good := decodeRequest(lanes[i], pair[0], pair[len(pair)-1]); good {
 				due = append(due, r)
 			} else {
-				junk = append(junk, member)
+				junk = append(junk, pair[0])
 			}
 		}
 		if len(junk) == 0 {
-			return due, nil
+			continue
 		}
 		// It would stand before others for ever.
-		if err := s.client.ZRem(ctx, s.requestsKey(), junk...).Err(); err != nil {
-			return nil, fmt.Errorf("remove what is no request: %w", err)
+		if err := s.client.ZRem(ctx, c.keys[0], junk...).Err(); err != nil {
+			problem = fmt.Errorf("remove what is no request: %w", err)
 		}
 	}
+	if problem != nil {
+		return due, fmt.Errorf("read requests: %w", problem)
+	}
+	return due, nil
 }
 
 // Done implements reconcile.Requests.
 func (s *Store) Done(ctx context.Context, requests ...reconcile.Request) error {
-	for page := range slices.Chunk(requests, requestsSize) {
-		var args []any
-		for _, r := range page {
-			args = append(args, encodeRequest(r), r.Due.UnixMilli())
-		}
-		if err := s.done.Run(ctx, s.client, []string{s.requestsKey()}, args...).Err(); err != nil {
-			return fmt.Errorf("remove requests: %w", err)
+	if err := s.settle(ctx, 0, requests); err != nil {
+		return fmt.Errorf("remove requests: %w", err)
+	}
+	return nil
+}
+
+// PutOff implements reconcile.Requests.
+func (s *Store) PutOff(ctx context.Context, wait time.Duration, requests ...reconcile.Request) error {
+	if wait < time.Microsecond {
+		return errors.New("put requests off: the time is too short")
+	}
+	if err := s.settle(ctx, wait, requests); err != nil {
+		return fmt.Errorf("put requests off: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) settle(ctx context.Context, wait time.Duration, requests []reconcile.Request) error {
+	calls := s.requestCalls(requests, func(reconcile.Lane) []any { return []any{wait.Microseconds()} },
+		func(r reconcile.Request) []any { return []any{r.Account.User, encodeDue(r.Due)} })
+	s.runAll(ctx, s.done, calls)
+	for _, c := range calls {
+		if err := c.reply.Err(); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// requestCalls makes the calls for requests, those of a lane together.
+func (s *Store) requestCalls(requests []reconcile.Request, first func(reconcile.Lane) []any, each func(reconcile.Request) []any) []*call {
+	byLane := map[reconcile.Lane][]reconcile.Request{}
+	for _, r := range requests {
+		byLane[r.Lane()] = append(byLane[r.Lane()], r)
+	}
+	var calls []*call
+	for l, all := range byLane {
+		for page := range slices.Chunk(all, requestsSize) {
+			c := &call{keys: []string{s.requestsKey(l)}, args: first(l)}
+			for _, r := range page {
+				c.args = append(c.args, each(r)...)
+			}
+			calls = append(calls, c)
+		}
+	}
+	return calls
 }

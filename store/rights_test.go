@@ -17,7 +17,7 @@ import (
 
 // rights are what README.md tells operators to give the Redis user of the broker
 // and of the provisioner: the end of ACL SETUSER.
-const rights = "~latchkey:* +info +evalsha +eval +script|load +get +set +del +pttl +pexpire +hmget +hset +hdel +hgetall +scan +zadd +zrangebyscore +zscore +zrem +llen +lrange +rpush"
+const rights = "~latchkey:* +info +evalsha +eval +script|load +get +set +del +pttl +pexpire +hmget +hset +hdel +hgetall +scan +time +zcard +zadd +zrangebyscore +zscore +zrem +llen +lrange +rpush"
 
 // clusterRights come on top in mode cluster.
 const clusterRights = "+cluster|slots +command"
@@ -146,10 +146,10 @@ func provisioning(t *testing.T, s *store.Store) error {
 	if err := errors.Join(s.Renew(t.Context(), lease, time.Minute), s.Release(t.Context(), lease)); err != nil {
 		return err
 	}
-	if err := s.RequestRotation(t.Context(), bob, created); err != nil {
+	if err := s.RequestRotation(t.Context(), bob); err != nil {
 		return err
 	}
-	due, err := s.Due(t.Context(), created, 10)
+	due, err := s.Due(t.Context(), []reconcile.Lane{{Server: bob.Server, Kind: reconcile.RequestRotate}}, 10)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,8 @@ type Store struct {
 
 	issue, redeem, probe        *redis.Script
 	change, putLink, removeLink *redis.Script
-	acquire, renew, done        *redis.Script
+	acquire, renew              *redis.Script
+	add, due, done              *redis.Script
 	begin, end, log, publish    *redis.Script
 	// scripts are all of them.
 	scripts []*redis.Script
@@ -43,15 +44,16 @@ type Store struct {
 // New returns a Store over a client.
 func New(cfg Config) *Store {
 	s := &Store{client: cfg.Client, prefix: cfg.KeyPrefix}
-	add := func(parts ...string) *redis.Script {
-		added := script(parts...)
-		s.scripts = append(s.scripts, added)
-		return added
+	load := func(parts ...string) *redis.Script {
+		loaded := script(parts...)
+		s.scripts = append(s.scripts, loaded)
+		return loaded
 	}
-	s.issue, s.redeem, s.probe = add("issue"), add("redeem"), add("probe")
-	s.change, s.putLink, s.removeLink = add("record", "change"), add("record", "putlink"), add("record", "removelink")
-	s.acquire, s.renew, s.done = add("acquire"), add("renew"), add("done")
-	s.begin, s.end, s.log, s.publish = add("begin"), add("end"), add("log"), add("publish")
+	s.issue, s.redeem, s.probe = load("issue"), load("redeem"), load("probe")
+	s.change, s.putLink, s.removeLink = load("record", "change"), load("record", "putlink"), load("record", "removelink")
+	s.acquire, s.renew = load("acquire"), load("renew")
+	s.add, s.due, s.done = load("add"), load("due"), load("done")
+	s.begin, s.end, s.log, s.publish = load("begin"), load("end"), load("log"), load("publish")
 	return s
 }
 

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/embedded"
@@ -17,7 +18,7 @@ func TestConformanceEmbedded(t *testing.T) {
 		t.Cleanup(func() { _ = r.Close() })
 		return storetest.Subject{
 			Store:  store.New(store.Config{Client: r.Client(), KeyPrefix: "latchkey:"}),
-			Client: r.Client(), Advance: r.Advance,
+			Client: r.Client(), Advance: func(d time.Duration) { storetest.Advance(t, r.Client(), d) },
 		}
 	})
 }

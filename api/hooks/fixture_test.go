@@ -31,9 +31,6 @@ const (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 123_456_789, time.UTC)
 
-// due is noon as the queue keeps it.
-var due = noon.Truncate(time.Millisecond)
-
 // queue is a queue in memory.
 type queue struct {
 	// fail, when set, is what Add does instead.
@@ -139,11 +136,11 @@ func (a answer) want(t testing.TB, status int, code, description string) {
 }
 
 func reconciled(user string) reconcile.Request {
-	return reconcile.Request{Account: broker.Account{Server: "web01", User: user}, Kind: reconcile.RequestReconcile, Due: due}
+	return reconcile.Request{Account: broker.Account{Server: "web01", User: user}, Kind: reconcile.RequestReconcile}
 }
 
 func rotated(user string) reconcile.Request {
-	return reconcile.Request{Account: broker.Account{Server: "web01", User: user}, Kind: reconcile.RequestRotate, Due: due}
+	return reconcile.Request{Account: broker.Account{Server: "web01", User: user}, Kind: reconcile.RequestRotate}
 }
 
 type lockedBuffer struct {

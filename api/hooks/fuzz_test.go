@@ -28,8 +28,8 @@ func FuzzReport(f *testing.F) {
 			t.Errorf("got %d with %v queued, want requests for a 202 and else none", a.status, queued)
 		}
 		for _, q := range queued {
-			if q.Account.Server != "web01" && q.Account.Server != "web02" || q.Account.User == "" || !q.Due.Equal(due) {
-				t.Errorf("queued %+v, want an account of the caller that is due now", q)
+			if q.Account.Server != "web01" && q.Account.Server != "web02" || q.Account.User == "" {
+				t.Errorf("queued %+v, want an account of the caller", q)
 			}
 		}
 		switch a.status {

@@ -34,7 +34,7 @@ type Config struct {
 	Secrets map[string]broker.Secret
 	// Requests is where reports are queued.
 	Requests Requests
-	// Now is the clock: requests are due when they arrive.
+	// Now is the clock that calls are counted by.
 	Now func() time.Time
 	// Log gets a line for each call. It holds nothing of the body but the names
 	// of the server, the event and the accounts, and those only once they are
@@ -84,11 +84,10 @@ func (h *handler) post(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	now := h.cfg.Now()
-	if err := h.callers.admit(r.server, shown, now); err != nil {
+	if err := h.callers.admit(r.server, shown, h.cfg.Now()); err != nil {
 		return err
 	}
-	requests, err := r.requests(now)
+	requests, err := r.requests()
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -45,7 +44,7 @@ func (r *report) member(name string) *string {
 }
 
 // requests says what to do about the report.
-func (r report) requests(now time.Time) ([]reconcile.Request, error) {
+func (r report) requests() ([]reconcile.Request, error) {
 	var kinds []reconcile.RequestKind
 	users := []string{r.user}
 	switch r.event {
@@ -70,7 +69,7 @@ func (r report) requests(now time.Time) ([]reconcile.Request, error) {
 			return nil, err
 		}
 		for _, kind := range kinds {
-			all = append(all, reconcile.Request{Account: account, Kind: kind, Due: now.Truncate(time.Millisecond)})
+			all = append(all, reconcile.Request{Account: account, Kind: kind})
 		}
 	}
 	return all, nil

@@ -96,8 +96,10 @@
 //
 // Brokers ask for rotations, hooks for single accounts. Whoever has the lease of the
 // server does them, a long run included, within a third of a second plus the work:
-// [Reconciler.Serve] also takes servers on which nobody works. A click waits for a
-// rotation, so that does not read the subscribers. A new account may be known to the
+// [Reconciler.Serve] also takes servers on which nobody works. Each server and kind of
+// request has a queue of its own (a [Lane]), and is done in batches: what one server
+// reports, however much, is in no other's way, and in no click's on that server. A
+// click waits for a rotation, so that does not read the subscribers. A new account may be known to the
 // server before the portal knows it: it comes again a few times, and is then left to
 // the next whole run. What a run knew at its start does not undo what was done on
 // request since.

@@ -318,41 +318,68 @@ func (m *memory) Add(ctx context.Context, requests ...reconcile.Request) error {
 		return err
 	}
 	for _, r := range requests {
-		key := queued{r.Account, r.Kind}
-		if _, waits := m.queue[key]; !waits || r.Kind != reconcile.RequestRotate {
-			m.queue[key] = r.Due.Truncate(time.Millisecond)
+		key, now := queued{r.Account, r.Kind}, time.Now()
+		at, waits := m.queue[key]
+		switch {
+		case !waits:
+			m.queue[key] = now
+		case at.After(now) && r.Kind == reconcile.RequestReconcile:
+			m.queue[key] = now.Add(time.Microsecond)
+		default:
+			m.queue[key] = at.Add(time.Microsecond)
 		}
 	}
 	return nil
 }
 
 // Due implements reconcile.Requests.
-func (m *memory) Due(ctx context.Context, now time.Time, limit int) ([]reconcile.Request, error) {
+func (m *memory) Due(ctx context.Context, lanes []reconcile.Lane, limit int) ([]reconcile.Request, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var due []reconcile.Request
+	for _, l := range lanes {
+		found := m.requests(func(r reconcile.Request) bool { return r.Lane() == l && !r.Due.After(time.Now()) })
+		due = append(due, found[:min(limit, len(found))]...)
+	}
+	return due, nil
+}
+
+// requests are those to keep, the earliest first.
+func (m *memory) requests(keep func(reconcile.Request) bool) []reconcile.Request {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var due []reconcile.Request
+	var all []reconcile.Request
 	for key, at := range m.queue {
-		if !at.After(now) {
-			due = append(due, reconcile.Request{Account: key.account, Kind: key.kind, Due: at})
+		if r := (reconcile.Request{Account: key.account, Kind: key.kind, Due: at}); keep(r) {
+			all = append(all, r)
 		}
 	}
-	slices.SortFunc(due, func(a, b reconcile.Request) int {
+	slices.SortFunc(all, func(a, b reconcile.Request) int {
 		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Account.String(), b.Account.String()), cmp.Compare(a.Kind, b.Kind))
 	})
-	return due[:min(limit, len(due))], ctx.Err()
+	return all
 }
 
 // Done implements reconcile.Requests.
 func (m *memory) Done(ctx context.Context, requests ...reconcile.Request) error {
+	return m.settle(ctx, requests, func(key queued) { delete(m.queue, key) })
+}
+
+// PutOff implements reconcile.Requests.
+func (m *memory) PutOff(ctx context.Context, wait time.Duration, requests ...reconcile.Request) error {
+	return m.settle(ctx, requests, func(key queued) { m.queue[key] = time.Now().Add(wait) })
+}
+
+func (m *memory) settle(ctx context.Context, requests []reconcile.Request, change func(queued)) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	for _, r := range requests {
-		key := queued{r.Account, r.Kind}
-		if m.queue[key].Equal(r.Due) {
-			delete(m.queue, key)
+		if key := (queued{r.Account, r.Kind}); m.queue[key].Equal(r.Due) {
+			change(key)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ type queue struct {
 	r *Reconciler
 
 	mu      sync.Mutex
+	batches map[Lane]int // under way
 	running map[requestKey]bool
 	tries   map[requestKey]int
 
@@ -30,18 +32,32 @@ type requestKey struct {
 	kind    RequestKind
 }
 
+// batch is what is done of a lane in one operation.
+type batch struct {
+	lane     Lane
+	requests []Request
+}
+
 func newQueue(r *Reconciler) *queue {
-	return &queue{r: r, running: map[requestKey]bool{}, tries: map[requestKey]int{}, reading: make(chan struct{}, 1)}
+	return &queue{r: r, batches: map[Lane]int{}, running: map[requestKey]bool{}, tries: map[requestKey]int{}, reading: make(chan struct{}, 1)}
 }
 
 const (
 	// queueEvery is how often the queue is looked at.
 	queueEvery = 300 * time.Millisecond
-	queueLimit = 500
-	// queueDepth is how far it is looked for something to do behind requests that
-	// wait for their servers.
-	queueDepth = 32 * queueLimit
+	// laneLimit is how many requests of a lane are under way: new ones get their turn
+	// when these are done, not when all are that wait.
+	laneLimit = 100
 )
+
+// width is how many batches of a lane are done side by side. For rotations people
+// wait: one account that answers slowly is not to keep the others waiting, too.
+func (l Lane) width() int {
+	if l.Kind == RequestRotate {
+		return 4
+	}
+	return 1
+}
 
 // laters are waited before a request that could not be done is tried again: the
 // portal may know a new account a little later than the server does.
@@ -53,69 +69,79 @@ func (q *queue) watch(ctx context.Context, idle bool) {
 	var working sync.WaitGroup
 	defer working.Wait()
 	for q.r.cfg.Wait(ctx, queueEvery) == nil {
-		for server, requests := range q.look(ctx, idle) {
-			working.Go(func() { q.work(ctx, server, requests) })
+		for _, b := range q.look(ctx, idle) {
+			working.Go(func() { q.work(ctx, b) })
 		}
 	}
 }
 
-// look picks requests that are due, by server. It looks further while the first
-// ones all belong to servers that are slow, or another process's: nobody else is
-// to wait for those.
-func (q *queue) look(ctx context.Context, idle bool) map[string][]Request {
-	for limit := queueLimit; ; limit *= 2 {
-		due, err := q.r.cfg.Requests.Due(ctx, q.r.cfg.Now(), limit)
-		if err != nil {
-			return nil // the next look comes soon, and readiness tells of the store
-		}
-		picked := q.take(due, idle)
-		if len(picked) > 0 || len(due) < limit || limit >= queueDepth {
-			return picked
-		}
-	}
+// look picks requests that are due, of lanes that have room.
+func (q *queue) look(ctx context.Context, idle bool) []batch {
+	// What the error is about comes with a later look, and readiness tells of the store.
+	due, _ := q.r.cfg.Requests.Due(ctx, q.free(idle), laneLimit)
+	return q.take(due)
 }
 
-// take picks the requests that this process is to do now, by server.
-func (q *queue) take(due []Request, idle bool) map[string][]Request {
+// free names the lanes of our servers that have room for a batch.
+func (q *queue) free(idle bool) []Lane {
+	var lanes []Lane
+	for server := range q.r.cfg.Hosts {
+		if !idle && !q.r.seats.has(server) {
+			continue
+		}
+		for _, kind := range []RequestKind{RequestRotate, RequestReconcile} {
+			lanes = append(lanes, Lane{server, kind})
+		}
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	picked := map[string][]Request{}
+	return slices.DeleteFunc(lanes, func(l Lane) bool { return q.batches[l] >= l.width() })
+}
+
+// take makes a batch for each lane of requests that nobody here does yet.
+func (q *queue) take(due []Request) []batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	byLane := map[Lane][]Request{}
 	for _, request := range due {
-		server := request.Account.Server
-		key := requestKey{request.Account, request.Kind}
-		if q.running[key] || q.r.cfg.Hosts[server] == nil || !idle && !q.r.seats.has(server) {
+		l, key := request.Lane(), requestKey{request.Account, request.Kind}
+		// Another run of this process may have looked at the same time.
+		if q.running[key] || q.batches[l] >= l.width() || len(byLane[l]) >= laneLimit/l.width() {
 			continue
 		}
 		q.running[key] = true
-		picked[server] = append(picked[server], request)
+		byLane[l] = append(byLane[l], request)
+	}
+	var picked []batch
+	for l, requests := range byLane {
+		q.batches[l]++
+		picked = append(picked, batch{l, requests})
 	}
 	return picked
 }
 
-// work does requests for one server. Those that cannot be done come again later,
-// a few times; then the next whole run is left to do it.
-func (q *queue) work(ctx context.Context, server string, requests []Request) {
-	defer func() {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		for _, request := range requests {
-			delete(q.running, requestKey{request.Account, request.Kind})
-		}
-	}()
-	seat, err := q.r.seats.take(ctx, server)
+// leave makes room in the lane of a batch.
+func (q *queue) leave(b batch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, request := range b.requests {
+		delete(q.running, requestKey{request.Account, request.Kind})
+	}
+	if q.batches[b.lane]--; q.batches[b.lane] == 0 {
+		delete(q.batches, b.lane)
+	}
+}
+
+// work does a batch. Requests that cannot be done come again later, a few times;
+// then the next whole run is left to do it.
+func (q *queue) work(ctx context.Context, b batch) {
+	defer q.leave(b)
+	seat, err := q.r.seats.take(ctx, b.lane.Server)
 	if err != nil {
 		return // another process works there and does it, or the store is away
 	}
 	defer func() { _ = q.r.seats.leave(seat) }() // its lease runs out by itself
-	byKind := map[RequestKind][]Request{}
-	for _, request := range requests {
-		byKind[request.Kind] = append(byKind[request.Kind], request)
-	}
-	for _, kind := range []RequestKind{RequestRotate, RequestReconcile} { // for a rotation somebody waits
-		if some := byKind[kind]; len(some) > 0 {
-			q.later(ctx, q.do(ctx, server, kind, some))
-		}
-	}
+	q.later(ctx, q.do(ctx, b))
 }
 
 // directory reads the subscribers. However many ask, one reading is under way at a
@@ -136,13 +162,17 @@ func (q *queue) directory(ctx context.Context) (*Directory, error) {
 	return q.read, q.problem
 }
 
-// do does the requests of one kind as one operation, and returns those that are
-// left. A rotation does not need to know the subscribers, which may take long to
-// read.
-func (q *queue) do(ctx context.Context, server string, kind RequestKind, requests []Request) (left []Request) {
-	o := Order{Kind: OperationRotate, Policy: Policy{Rotate: true}, Servers: []string{server}, nested: true}
+// whenever is further ahead than clocks may differ.
+const whenever = 24 * 365 * time.Hour
+
+// do does a batch as one operation, and returns the requests that are left. A
+// rotation does not need to know the subscribers, which may take long to read.
+func (q *queue) do(ctx context.Context, b batch) (left []Request) {
+	requests := b.requests
+	o := Order{Servers: []string{b.lane.Server}, nested: true}
 	var err error
-	if kind == RequestRotate {
+	if b.lane.Kind == RequestRotate {
+		o.Kind, o.Policy = OperationRotate, Policy{Rotate: true, RotateBefore: q.r.cfg.Now().Add(whenever)}
 		o.Wanted, err = q.r.cfg.Wanted(ctx)
 	} else {
 		o.Kind, o.Policy = OperationReconcile, Policy{Deep: true}
@@ -151,14 +181,11 @@ func (q *queue) do(ctx context.Context, server string, kind RequestKind, request
 		}
 	}
 	if err != nil {
-		q.complain(ctx, server, requests, err)
+		q.complain(ctx, b, err)
 		return requests
 	}
 	for _, request := range requests {
 		o.Accounts = append(o.Accounts, request.Account)
-		if kind == RequestRotate && request.Due.After(o.Policy.RotateBefore) {
-			o.Policy.RotateBefore = request.Due
-		}
 	}
 	var mu sync.Mutex
 	undone := map[broker.Account]bool{}
@@ -192,35 +219,39 @@ func (q *queue) forget(requests []Request) {
 	}
 }
 
-// later puts requests off, or drops them after the last try.
+// later puts requests off, or drops them after the last try. Those that were added
+// again meanwhile stay as they are.
 func (q *queue) later(ctx context.Context, requests []Request) {
 	if len(requests) == 0 || ctx.Err() != nil {
 		return // when we are stopped, they stay as they are
 	}
-	var again []Request
+	var spent []Request
+	var again [len(laters)][]Request // by how long they are put off
 	q.mu.Lock()
 	for _, request := range requests {
 		key := requestKey{request.Account, request.Kind}
 		try := q.tries[key]
-		if try >= len(laters) {
+		if try == len(laters) {
 			delete(q.tries, key)
+			spent = append(spent, request)
 			continue
 		}
 		q.tries[key] = try + 1
-		request.Due = q.r.cfg.Now().Add(laters[try])
-		again = append(again, request)
+		again[try] = append(again[try], request)
 	}
 	q.mu.Unlock()
-	// What is lost when this fails comes again with the next click or whole run.
-	_ = q.r.cfg.Requests.Done(ctx, requests...)
-	_ = q.r.cfg.Requests.Add(ctx, again...)
+	// When this fails, they are tried again at once.
+	_ = q.r.cfg.Requests.Done(ctx, spent...)
+	for try, some := range again {
+		_ = q.r.cfg.Requests.PutOff(ctx, laters[try], some...)
+	}
 }
 
 // complain logs why requests cannot be done at all.
-func (q *queue) complain(ctx context.Context, server string, requests []Request, problem error) {
+func (q *queue) complain(ctx context.Context, b batch, problem error) {
 	o := Operation{
 		Kind: OperationReconcile, State: StateFailed, By: q.r.cfg.Holder, Started: q.r.cfg.Now(), Ended: q.r.cfg.Now(),
-		Servers: []string{server}, Counts: Counts{Failed: len(requests)},
+		Servers: []string{b.lane.Server}, Counts: Counts{Failed: len(b.requests)},
 	}
 	id, err := q.r.cfg.Journal.Begin(ctx, o)
 	if err != nil {
@@ -228,9 +259,9 @@ func (q *queue) complain(ctx context.Context, server string, requests []Request,
 	}
 	o.ID = id
 	var entries []Entry
-	for _, request := range requests {
+	for _, request := range b.requests {
 		entries = append(entries, Entry{
-			At: q.r.cfg.Now(), Level: LevelWarning, Server: server, User: request.Account.User, Message: fmt.Sprintf("%s: %v", request.Kind, problem),
+			At: q.r.cfg.Now(), Level: LevelWarning, Server: b.lane.Server, User: request.Account.User, Message: fmt.Sprintf("%s: %v", request.Kind, problem),
 		})
 	}
 	_ = q.r.cfg.Journal.Log(ctx, id, entries)

@@ -1,7 +1,6 @@
 package reconcile_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -10,6 +9,15 @@ import (
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
+
+// users are those that crowd puts on web01.
+func users(n int) []broker.Account {
+	var all []broker.Account
+	for i := range n {
+		all = append(all, broker.Account{Server: "web01", User: fmt.Sprintf("u%03d", i)})
+	}
+	return all
+}
 
 func TestManyRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -28,43 +36,55 @@ func TestManyRequests(t *testing.T) {
 	})
 }
 
-// A server that was taken over may not keep the others' customers waiting.
+// A server that was taken over may not keep the others' customers waiting, nor its
+// hooks its own.
 func TestRequestsForAServerThatHangsDelayNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newVirtualWorld(t)
-		crowd(w, 700)
 		w.settled()
 		w.web01().takes = time.Minute
-		var many []broker.Account
-		for i := range 700 {
-			many = append(many, broker.Account{Server: "web01", User: fmt.Sprintf("u%03d", i)}, broker.Account{Server: "web09", User: fmt.Sprint("x", i)})
-		}
 		defer w.serve(t, w.reconciler("the daemon"))()
-		w.ask(reconcile.RequestRotate, many...)
+		for i := range 5000 {
+			for _, server := range []string{"web01", "web09"} { // web09 is in no configuration
+				w.ask(reconcile.RequestReconcile, broker.Account{Server: server, User: fmt.Sprint("x", i)})
+				w.ask(reconcile.RequestRotate, broker.Account{Server: server, User: fmt.Sprint("x", i)})
+			}
+		}
 		time.Sleep(time.Second)
-		done := w.rotated(carol)
-		w.ask(reconcile.RequestRotate, carol)
-		until(t, 2*time.Second, "the rotation on the other server", done)
+		for range 3 {
+			done := w.rotated(carol)
+			w.ask(reconcile.RequestRotate, carol)
+			until(t, 2*time.Second, "the rotation on the other server", done)
+			time.Sleep(40 * time.Second)
+		}
 	})
 }
 
-// Clicks wait for rotations; they do not wait for a list of customers that takes
-// long to read.
-func TestRotationsDoNotWaitForTheListOfCustomers(t *testing.T) {
+// One batch of reconciliations is done at a time, and none is so large that others
+// wait long for their turn.
+func TestReconciliationsOfAServerTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for range 10 {
-			w := newVirtualWorld(t)
-			w.settled()
-			w.directory = func(ctx context.Context) (*reconcile.Directory, error) {
-				return w.readDirectory(), wait(ctx, time.Minute)
+		w := newVirtualWorld(t)
+		crowd(w, 300)
+		w.settled()
+		w.web01().takes = 300 * time.Millisecond
+		began := len(w.journal.operations)
+		defer w.serve(t, w.reconciler("the daemon"))()
+		w.ask(reconcile.RequestReconcile, users(300)...)
+		until(t, time.Minute, "the end of the queue", func() bool { return len(w.waiting()) == 0 })
+		time.Sleep(time.Second)
+		var ended time.Time
+		accounts := 0
+		for _, o := range w.journal.operations[began:] {
+			n := o.Counts.Unchanged / 2 // links
+			accounts += n
+			if n > 100 || o.Started.Before(ended) {
+				t.Errorf("an operation with %d accounts began %v before the one before it ended, want 100 at most, and one after the other", n, ended.Sub(o.Started))
 			}
-			time.Sleep(time.Second)
-			stop := w.serve(t, w.reconciler("the daemon"))
-			done := w.rotated(bob)
-			w.ask(reconcile.RequestReconcile, bob, eve)
-			w.ask(reconcile.RequestRotate, bob)
-			until(t, 2*time.Second, "the rotation", done)
-			stop()
+			ended = o.Ended
+		}
+		if accounts != 300 {
+			t.Errorf("got %d accounts looked at, want each of 300 once", accounts)
 		}
 	})
 }

@@ -171,31 +171,53 @@ func (e *HeldError) Error() string { return e.Server + " is being worked on by "
 type Request struct {
 	Account broker.Account
 	Kind    RequestKind
-	// Due is when to do it, to the millisecond.
+	// Due is since when it is to be done, by the clock of the store, and tells it from
+	// the same request that was added again. Requests sets it; Add does not read it.
 	Due time.Time
 }
+
+// Lane returns where the request waits.
+func (r Request) Lane() Lane { return Lane{Server: r.Account.Server, Kind: r.Kind} }
 
 // RequestKind says what is asked for.
 type RequestKind string
 
 // The kinds.
 const (
-	// RequestRotate: new tokens for all links of the account that were made
-	// before the request.
+	// RequestRotate: new tokens for all links of the account, for all that are known
+	// when the work begins. How old a token is does not matter, because two machines
+	// cannot tell by their clocks which came first, it or the request. A token that
+	// was made a moment ago is replaced once more, which costs no click.
 	RequestRotate RequestKind = "rotate"
 	// RequestReconcile: bring the account to what is wanted, and look at the
 	// server in detail.
 	RequestReconcile RequestKind = "reconcile"
 )
 
-// Requests is the queue of Requests. It has each kind once per account.
+// Lane is where the requests of one kind for one server wait, in no other's way.
+type Lane struct {
+	Server string
+	Kind   RequestKind
+}
+
+// ErrQueueFull: as many requests of the kind wait for the server as may.
+var ErrQueueFull = errors.New("too many requests wait for the server already")
+
+// Requests is the queue of Requests. It has each kind once per account. All times
+// are by its own clock, whatever the clocks of those show who add and do them.
 type Requests interface {
-	// Add keeps requests. A rotation that waits keeps its time; a reconciliation
-	// takes the new one.
+	// Add keeps requests that are to be done at once, each lane's in one atomic step.
+	// One that waits already keeps its place in its lane; of those that were put off,
+	// a rotation keeps its time and a reconciliation is due now. The error is
+	// ErrQueueFull when not all found room; the others are kept all the same.
 	Add(ctx context.Context, requests ...Request) error
-	// Due returns the requests whose time has come, the earliest first, at most
-	// limit.
-	Due(ctx context.Context, now time.Time, limit int) ([]Request, error)
-	// Done removes requests that were not added again with another time meanwhile.
+	// Due returns the requests of lanes whose time has come, those of a lane together,
+	// the earliest first, and at most limit of each. With an error it returns those of
+	// the lanes that could be read.
+	Due(ctx context.Context, lanes []Lane, limit int) ([]Request, error)
+	// Done removes requests that were not added again since Due returned them.
 	Done(ctx context.Context, requests ...Request) error
+	// PutOff makes requests that were not added again since Due returned them due
+	// after wait, a microsecond or more.
+	PutOff(ctx context.Context, wait time.Duration, requests ...Request) error
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
+	"github.com/latchkey-sso/latchkey/store"
 )
 
 func leases() []test {
@@ -140,98 +141,205 @@ func leaseRace(t *testing.T, s Subject) {
 func requests() []test {
 	return []test{
 		{"requests come when they are due, the earliest first", requestsDue},
-		{"a rotation keeps its time, a reconciliation takes the new one", requestsAgain},
+		{"a request that is added again keeps its place", requestsAgain},
 		{"a request that was added again meanwhile stays", requestsDone},
+		{"a request that was put off comes later, unless it was added again", requestsPutOff},
+		{"a full lane takes no more, and others do", requestsFull},
+		{"requests go when none was added for a week", requestsExpire},
 		{"what is no request is thrown away", requestsJunk},
 	}
 }
 
-func request(kind reconcile.RequestKind, user string, after time.Duration) reconcile.Request {
-	return reconcile.Request{Account: broker.Account{Server: "web01", User: user}, Kind: kind, Due: created.Add(after)}
-}
+var (
+	rotations       = reconcile.Lane{Server: "web01", Kind: reconcile.RequestRotate}
+	reconciliations = reconcile.Lane{Server: "web01", Kind: reconcile.RequestReconcile}
+)
 
-func add(t *testing.T, s Subject, list ...reconcile.Request) {
+// ask adds requests one after the other.
+func ask(t *testing.T, s Subject, l reconcile.Lane, users ...string) {
 	t.Helper()
-	if err := s.Store.Add(t.Context(), list...); err != nil {
-		t.Fatalf("add: %v", err)
+	for _, user := range users {
+		if err := s.Store.Add(t.Context(), in(l, user)); err != nil {
+			t.Fatalf("add %s: %v", user, err)
+		}
 	}
 }
 
-func wantDue(t *testing.T, s Subject, after time.Duration, limit int, want ...reconcile.Request) {
+func in(l reconcile.Lane, user string) reconcile.Request {
+	return reconcile.Request{Account: broker.Account{Server: l.Server, User: user}, Kind: l.Kind}
+}
+
+// wantDue expects requests of some users of each lane in turn, and returns them.
+func wantDue(t *testing.T, s Subject, limit int, lanes []reconcile.Lane, users ...string) []reconcile.Request {
 	t.Helper()
-	got := must[[]reconcile.Request](t)(s.Store.Due(t.Context(), created.Add(after), limit))
-	if len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
-		t.Errorf("due after %v, %d at most:\ngot  %v\nwant %v", after, limit, got, want)
+	due := must[[]reconcile.Request](t)(s.Store.Due(t.Context(), lanes, limit))
+	var got []string
+	for _, r := range due {
+		if !slices.Contains(lanes, r.Lane()) {
+			t.Errorf("due: got %v, want none but of %v", r, lanes)
+		}
+		got = append(got, r.Account.User)
+	}
+	if !slices.Equal(got, users) {
+		t.Errorf("due of %v, %d at most: got %q, want %q", lanes, limit, got, users)
+	}
+	return due
+}
+
+func only(l reconcile.Lane) []reconcile.Lane { return []reconcile.Lane{l} }
+
+func done(t *testing.T, s Subject, requests ...reconcile.Request) {
+	t.Helper()
+	if err := s.Store.Done(t.Context(), requests...); err != nil {
+		t.Fatalf("done: %v", err)
+	}
+}
+
+func putOff(t *testing.T, s Subject, wait time.Duration, requests ...reconcile.Request) {
+	t.Helper()
+	if err := s.Store.PutOff(t.Context(), wait, requests...); err != nil {
+		t.Fatalf("put off: %v", err)
 	}
 }
 
 func requestsDue(t *testing.T, s Subject) {
-	late, early, middle := request(reconcile.RequestRotate, "late", 3*time.Second), request(reconcile.RequestReconcile, "early", time.Millisecond), request(reconcile.RequestRotate, "middle", time.Second)
-	add(t, s)
-	wantDue(t, s, time.Hour, 10)
-	add(t, s, late, early, middle)
-	wantDue(t, s, 0, 10)
-	wantDue(t, s, time.Millisecond, 10, early)
-	wantDue(t, s, 3*time.Second-time.Millisecond, 10, early, middle)
-	wantDue(t, s, time.Hour, 10, early, middle, late)
-	wantDue(t, s, time.Hour, 2, early, middle)
-	wantDue(t, s, time.Hour, 0)
+	wantDue(t, s, 10, nil)
+	wantDue(t, s, 10, []reconcile.Lane{rotations, reconciliations})
+	if err := s.Store.Add(t.Context()); err != nil {
+		t.Errorf("add nothing: %v", err)
+	}
+	other := reconcile.Lane{Server: "web02", Kind: reconcile.RequestRotate}
+	ask(t, s, rotations, "carl", "bob", "alice")
+	ask(t, s, reconciliations, "bob")
+	if err := s.Store.RequestRotation(t.Context(), broker.Account{Server: "web02", User: "eve"}); err != nil {
+		t.Fatal(err)
+	}
+	wantDue(t, s, 10, nil)
+	wantDue(t, s, 0, only(rotations))
+	wantDue(t, s, 10, only(rotations), "carl", "bob", "alice")
+	wantDue(t, s, 2, []reconcile.Lane{other, rotations, reconciliations}, "eve", "carl", "bob", "bob")
 	for _, bad := range []reconcile.Request{
-		{}, request("", "bob", 0), request("remove", "bob", 0), request(reconcile.RequestRotate, "", 0), request(reconcile.RequestRotate, "b b", 0), request(reconcile.RequestRotate, "b/b", 0),
+		{}, in(reconcile.Lane{Server: "web01"}, "bob"), in(reconcile.Lane{Server: "web01", Kind: "remove"}, "bob"), in(rotations, ""), in(rotations, "b b"), in(rotations, "b/b"),
 	} {
-		if err := s.Store.Add(t.Context(), bad); err == nil {
+		if err := s.Store.Add(t.Context(), in(rotations, "nobody"), bad); err == nil {
 			t.Errorf("add %+v: got no error", bad)
 		}
 	}
+	wantDue(t, s, 10, only(rotations), "carl", "bob", "alice")
 }
 
 func requestsAgain(t *testing.T, s Subject) {
-	rotate, look := request(reconcile.RequestRotate, "bob", time.Second), request(reconcile.RequestReconcile, "bob", 2*time.Second)
-	add(t, s, rotate, look)
-	later, sooner := request(reconcile.RequestReconcile, "bob", 5*time.Second), request(reconcile.RequestReconcile, "bob", 0)
-	add(t, s, request(reconcile.RequestRotate, "bob", 4*time.Second), later)
-	wantDue(t, s, time.Hour, 10, rotate, later)
-	if err := s.Store.RequestRotation(t.Context(), rotate.Account, created); err != nil {
-		t.Fatal(err)
+	for _, l := range []reconcile.Lane{rotations, reconciliations} {
+		ask(t, s, l, "alice")
+		s.Advance(time.Second)
+		ask(t, s, l, "bob", "carl")
+		before := wantDue(t, s, 10, only(l), "alice", "bob", "carl")
+		for range 100 {
+			ask(t, s, l, "alice") // again and again, as an impatient customer does
+		}
+		after := wantDue(t, s, 1, only(l), "alice")
+		if moved := after[0].Due.Sub(before[0].Due); moved <= 0 || moved > 100*time.Microsecond {
+			t.Errorf("%s: its time moved by %v, want a microsecond each time", l.Kind, moved)
+		}
 	}
-	add(t, s, sooner)
-	wantDue(t, s, time.Hour, 10, sooner, rotate)
-	if err := s.Store.RequestRotation(t.Context(), broker.Account{Server: "web02", User: "eve"}, created.Add(-time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	wantDue(t, s, 0, 1, reconcile.Request{Account: broker.Account{Server: "web02", User: "eve"}, Kind: reconcile.RequestRotate, Due: created.Add(-time.Second)})
 }
 
 func requestsDone(t *testing.T, s Subject) {
-	look, rotate, other := request(reconcile.RequestReconcile, "bob", 0), request(reconcile.RequestRotate, "bob", 0), request(reconcile.RequestRotate, "alice", time.Second)
-	add(t, s, look, rotate, other)
-	again := request(reconcile.RequestReconcile, "bob", time.Millisecond)
-	add(t, s, again) // while the first is being done
+	both := []reconcile.Lane{reconciliations, rotations}
+	ask(t, s, reconciliations, "bob")
+	ask(t, s, rotations, "bob", "alice")
+	read := wantDue(t, s, 10, both, "bob", "bob", "alice")
+	ask(t, s, reconciliations, "bob") // while the first is being done
+	ask(t, s, rotations, "bob")
+	done(t, s)
 	for range 2 {
-		if err := s.Store.Done(t.Context(), look, rotate); err != nil {
-			t.Fatal(err)
-		}
+		done(t, s, read...)
 	}
-	wantDue(t, s, time.Hour, 10, again, other)
-	if err := s.Store.Done(t.Context(), again, other); err != nil {
+	again := wantDue(t, s, 10, both, "bob", "bob")
+	done(t, s, again...)
+	wantNothing(t, s)
+}
+
+func requestsPutOff(t *testing.T, s Subject) {
+	ask(t, s, rotations, "alice", "bob", "carl")
+	read := wantDue(t, s, 10, only(rotations), "alice", "bob", "carl")
+	ask(t, s, rotations, "carl") // while it is being done
+	putOff(t, s, time.Minute)
+	putOff(t, s, 2*time.Minute, read[0])
+	putOff(t, s, time.Minute, read[1:]...)
+	wantDue(t, s, 10, only(rotations), "carl")
+	ask(t, s, rotations, "alice") // keeps its time
+	s.Advance(59 * time.Second)
+	wantDue(t, s, 10, only(rotations), "carl")
+	s.Advance(2 * time.Second)
+	wantDue(t, s, 10, only(rotations), "carl", "bob")
+	s.Advance(time.Minute)
+	wantDue(t, s, 10, only(rotations), "carl", "bob", "alice")
+
+	ask(t, s, reconciliations, "alice", "bob")
+	read = wantDue(t, s, 10, only(reconciliations), "alice", "bob")
+	putOff(t, s, time.Minute, read...)
+	ask(t, s, reconciliations, "bob") // something new has happened to it
+	wantDue(t, s, 10, only(reconciliations), "bob")
+	done(t, s, read...)
+	s.Advance(2 * time.Minute)
+	wantDue(t, s, 10, only(reconciliations), "bob", "alice")
+	if err := s.Store.PutOff(t.Context(), 0, read...); err == nil {
+		t.Error("put off by no time: got no error")
+	}
+}
+
+func requestsFull(t *testing.T, s Subject) {
+	var all []reconcile.Request
+	for i := range store.MaxRequests - 1 {
+		all = append(all, in(reconciliations, fmt.Sprint("user", i)))
+	}
+	if err := s.Store.Add(t.Context(), all...); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Store.Done(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := s.Store.Add(t.Context(), in(reconciliations, "alice"), in(reconciliations, "bob"), in(rotations, "bob")); !errors.Is(err, reconcile.ErrQueueFull) {
+		t.Errorf("one too many: got %v, want ErrQueueFull", err)
 	}
+	wantDue(t, s, 10, only(rotations), "bob")
+	ask(t, s, reconciliations, "alice", "user7")
+	for _, l := range []reconcile.Lane{rotations, {Server: "web02", Kind: reconcile.RequestReconcile}} {
+		ask(t, s, l, "carl")
+	}
+	if got := must[[]reconcile.Request](t)(s.Store.Due(t.Context(), only(reconciliations), 2*store.MaxRequests)); len(got) != store.MaxRequests {
+		t.Errorf("got %d requests, want %d", len(got), store.MaxRequests)
+	}
+	done(t, s, all[0]) // not as it was read
+	if err := s.Store.Add(t.Context(), in(reconciliations, "bob")); !errors.Is(err, reconcile.ErrQueueFull) {
+		t.Errorf("still one too many: got %v, want ErrQueueFull", err)
+	}
+	done(t, s, wantDue(t, s, 1, only(reconciliations), "user0")...)
+	ask(t, s, reconciliations, "bob")
+}
+
+func requestsExpire(t *testing.T, s Subject) {
+	ask(t, s, rotations, "bob")
+	s.Advance(store.RequestRetention - time.Minute)
+	ask(t, s, rotations, "alice")
+	s.Advance(store.RequestRetention - time.Minute)
+	read := wantDue(t, s, 10, only(rotations), "bob", "alice")
+	putOff(t, s, time.Second, read...) // nobody asks, somebody only tries
+	s.Advance(2 * time.Minute)
 	wantNothing(t, s)
 }
 
 func requestsJunk(t *testing.T, s Subject) {
-	good := request(reconcile.RequestRotate, "bob", time.Second)
-	add(t, s, good)
-	for i, member := range []string{"", "rotate", "rotate ", "rotate web01", "rotate /bob", "rotate web01/", "rotate web01/bob/x", "remove web01/bob", " web01/bob", "rotate  web01/bob", "\x00\xff"} {
-		if err := s.Client.ZAdd(t.Context(), "latchkey:requests", redis.Z{Score: float64(i) + 0.5, Member: member}).Err(); err != nil {
+	ask(t, s, rotations, "bob")
+	key := "latchkey:requests:{web01}rotate"
+	for i, member := range []string{"", " ", "a/b", "a b", "\x00\xff", "half"} {
+		if err := s.Client.ZAdd(t.Context(), key, redis.Z{Score: float64(i) + 0.5, Member: member}).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	wantDue(t, s, time.Hour, 2, good)
-	if left := must[int64](t)(s.Client.ZCard(t.Context(), "latchkey:requests").Result()); left != 1 {
+	for len(must[[]reconcile.Request](t)(s.Store.Due(t.Context(), only(rotations), 2))) == 0 {
+		t.Log("junk was thrown away")
+	}
+	wantDue(t, s, 2, only(rotations), "bob")
+	if left := must[int64](t)(s.Client.ZCard(t.Context(), key).Result()); left != 1 {
 		t.Errorf("got %d members left, want one", left)
 	}
 }

@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -151,11 +152,17 @@ func (r *RedisServer) Client() redis.UniversalClient {
 	return client
 }
 
-// Advance makes every key of a real Redis as old as if time had passed.
+// Advance makes every key as old as if time had passed, and so the members of sorted
+// sets, whose scores are times in microseconds.
 func Advance(t testing.TB, client redis.UniversalClient, d time.Duration) {
 	t.Helper()
 	ctx := context.Background()
 	for _, key := range keysOf(t, client) {
+		for _, z := range sortedSet(ctx, client, key) {
+			if err := client.ZIncrBy(ctx, key, -float64(d.Microseconds()), z).Err(); err != nil {
+				t.Fatalf("advance time: %v", err)
+			}
+		}
 		left, err := client.PTTL(ctx, key).Result()
 		if err != nil {
 			t.Fatalf("advance time: %v", err)
@@ -167,6 +174,41 @@ func Advance(t testing.TB, client redis.UniversalClient, d time.Duration) {
 			t.Fatalf("advance time: %v", err)
 		}
 	}
+}
+
+// sortedSet returns the members of a key, none when it is no sorted set.
+func sortedSet(ctx context.Context, client redis.UniversalClient, key string) []string {
+	if client.Type(ctx, key).Val() != "zset" {
+		return nil
+	}
+	return client.ZRange(ctx, key, 0, -1).Val()
+}
+
+// Waiting returns the requests that wait in any queue, due or not, in the order of
+// their times: "rotate web01/bob".
+func Waiting(t testing.TB, client redis.UniversalClient) []string {
+	t.Helper()
+	var all []redis.Z
+	for _, key := range keysOf(t, client) {
+		_, lane, is := strings.Cut(key, "requests:{")
+		if !is {
+			continue
+		}
+		server, kind, _ := strings.Cut(lane, "}")
+		members, err := client.ZRangeWithScores(context.Background(), key, 0, -1).Result()
+		if err != nil {
+			t.Fatalf("list requests: %v", err)
+		}
+		for _, z := range members {
+			all = append(all, redis.Z{Score: z.Score, Member: fmt.Sprintf("%s %s/%s", kind, server, z.Member)})
+		}
+	}
+	slices.SortFunc(all, func(a, b redis.Z) int { return cmp.Compare(a.Score, b.Score) })
+	names := make([]string, len(all))
+	for i, z := range all {
+		names[i] = fmt.Sprint(z.Member)
+	}
+	return names
 }
 
 func keysOf(t testing.TB, client redis.UniversalClient) []string {

@@ -56,8 +56,8 @@ func (f *follower) current() *broker.Catalogue { return f.catalogue.Load() }
 func (f *follower) Served() bool { return f.daemon.Load() }
 
 // RequestRotation implements broker.Rotations.
-func (f *follower) RequestRotation(ctx context.Context, a broker.Account, at time.Time) error {
-	return f.store.RequestRotation(ctx, a, at)
+func (f *follower) RequestRotation(ctx context.Context, a broker.Account) error {
+	return f.store.RequestRotation(ctx, a)
 }
 
 // look asks the store once.

@@ -137,13 +137,7 @@ func selfSigned(t testing.TB) (certificate, key string) {
 // waiting are the requests in the queue, due or not.
 func (w *faultWorld) waiting() []string {
 	w.t.Helper()
-	due, err := w.store.Due(w.t.Context(), time.Now().Add(24*time.Hour), 100)
-	w.must(err)
-	var all []string
-	for _, r := range due {
-		all = append(all, string(r.Kind)+" "+r.Account.String())
-	}
-	return all
+	return storetest.Waiting(w.t, w.redis)
 }
 
 // reachedSoon waits until the servers have what is wanted and returns how long
