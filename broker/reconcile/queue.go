@@ -20,8 +20,9 @@ type queue struct {
 	running map[requestKey]bool
 	tries   map[requestKey]int
 
-	// reading has room for one who reads the subscribers; the fields below are his.
+	// reading has room for one who reads the subscribers; the fields below are under mu.
 	reading chan struct{}
+	sharing int       // who waits for a reading, or has one
 	began   time.Time // when the last reading began
 	read    *Directory
 	problem error
@@ -147,19 +148,39 @@ func (q *queue) work(ctx context.Context, b batch) {
 // directory reads the subscribers. However many ask, one reading is under way at a
 // time, and those who asked before it began share it.
 func (q *queue) directory(ctx context.Context) (*Directory, error) {
+	q.mu.Lock()
+	q.sharing++ // first: what began after the question is kept from here on
 	asked := q.r.cfg.Now()
+	q.mu.Unlock()
+	defer q.unshare()
 	select {
 	case q.reading <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 	defer func() { <-q.reading }()
-	if !q.began.After(asked) {
-		began := q.r.cfg.Now()
-		q.read, q.problem = q.r.cfg.Directory(ctx)
-		q.began = began
+	q.mu.Lock()
+	read, problem, fresh := q.read, q.problem, q.began.After(asked)
+	q.mu.Unlock()
+	if fresh {
+		return read, problem
 	}
-	return q.read, q.problem
+	began := q.r.cfg.Now()
+	read, problem = q.r.cfg.Directory(ctx)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.began, q.read, q.problem = began, read, problem
+	return read, problem
+}
+
+// unshare lets go of the last reading when nobody waits for it any more: all the
+// customers are much to keep in memory.
+func (q *queue) unshare() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.sharing--; q.sharing == 0 {
+		q.read, q.problem = nil, nil
+	}
 }
 
 // whenever is further ahead than clocks may differ.

@@ -2,11 +2,13 @@ package reconcile_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
@@ -54,5 +56,34 @@ func TestSlowSubscribersHoldNobodyUp(t *testing.T) {
 		if readings.Load() > 15 {
 			t.Errorf("got %d readings, want about one in five seconds", readings.Load())
 		}
+	})
+}
+
+// The list of all customers is much to keep in memory between two requests.
+func TestTheListOfCustomersIsLetGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newVirtualWorld(t)
+		w.settled()
+		var mu sync.Mutex
+		var read []weak.Pointer[reconcile.Directory]
+		w.directory = func(ctx context.Context) (*reconcile.Directory, error) {
+			d := w.readDirectory()
+			mu.Lock()
+			defer mu.Unlock()
+			read = append(read, weak.Make(d))
+			return d, wait(ctx, time.Second)
+		}
+		r := w.reconciler("the daemon")
+		defer w.serve(t, r)()
+		w.ask(reconcile.RequestReconcile, bob, carol)
+		until(t, time.Minute, "the end of the queue", func() bool { return len(w.waiting()) == 0 })
+		time.Sleep(time.Minute)
+		runtime.GC()
+		for i, d := range read {
+			if d.Value() != nil {
+				t.Errorf("list %d of %d is still in memory", i+1, len(read))
+			}
+		}
+		runtime.KeepAlive(r)
 	})
 }
