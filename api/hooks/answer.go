@@ -52,6 +52,14 @@ func slowDown(retryAfter time.Duration) *refusal {
 	return &refusal{status: http.StatusTooManyRequests, code: "slow_down", sentence: "there were too many requests", retryAfter: retryAfter}
 }
 
+// queueFull asks for a pause in which the queue gets some way: the script asks only
+// once, whoever repeats a report by hand learns when.
+func queueFull(err error) *refusal {
+	return &refusal{
+		status: http.StatusTooManyRequests, code: "slow_down", sentence: "too many reports of the server wait already", retryAfter: time.Minute, err: err,
+	}
+}
+
 func unavailable(err error) *refusal {
 	return &refusal{status: http.StatusServiceUnavailable, code: "temporarily_unavailable", sentence: "the request could not be queued", err: err}
 }

@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -20,7 +21,7 @@ const Path = "/hooks/whm"
 // Requests is the queue that reports end in.
 type Requests interface {
 	// Add keeps requests: all of them, or it returns an error and the server is
-	// told that they were not accepted. It is called once for a report and never
+	// told that they were not accepted; for reconcile.ErrQueueFull, to slow down. It is called once for a report and never
 	// again, with a context that ends after 2 s, by many goroutines at once.
 	Add(ctx context.Context, requests ...reconcile.Request) error
 }
@@ -56,7 +57,7 @@ const (
 //	401  the secret is not that of the server
 //	413  the body is larger than 64 KiB
 //	415  the body is not JSON
-//	429  too many requests of this server; see Retry-After
+//	429  too many requests of this server, or too many of its reports wait; see Retry-After
 //	503  the queue did not answer within 2 s or refused
 func New(cfg Config) http.Handler {
 	h := &handler{cfg: cfg, callers: newCallers(cfg.Secrets)}
@@ -109,7 +110,11 @@ type accepted struct {
 func (h *handler) add(ctx context.Context, requests []reconcile.Request) error {
 	ctx, cancel := context.WithTimeout(ctx, addDeadline)
 	defer cancel()
-	if err := h.cfg.Requests.Add(ctx, requests...); err != nil {
+	err := h.cfg.Requests.Add(ctx, requests...)
+	switch {
+	case errors.Is(err, reconcile.ErrQueueFull):
+		return queueFull(fmt.Errorf("queue the requests of a hook: %w", err))
+	case err != nil:
 		return unavailable(fmt.Errorf("queue the requests of a hook: %w", err))
 	}
 	return nil
@@ -133,7 +138,7 @@ func (h *handler) logCalls(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			fields = append(fields, zap.Error(err))
 		}
-		if c.Response().Status >= http.StatusInternalServerError {
+		if c.Response().Status >= http.StatusInternalServerError || errors.Is(err, reconcile.ErrQueueFull) {
 			log = h.cfg.Log.Warn
 		}
 		log("hook", fields...)

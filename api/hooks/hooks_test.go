@@ -250,6 +250,21 @@ func TestAQueueThatFailsIsAnswered503(t *testing.T) {
 	}
 }
 
+func TestAQueueThatIsFullIsAnswered429(t *testing.T) {
+	r := newReceiver()
+	r.queue.fail = func(context.Context) error { return fmt.Errorf("add: %w", reconcile.ErrQueueFull) }
+	a := r.send(t, report(bob("Accounts::Create")))
+	a.want(t, 429, "slow_down", "too many reports of the server wait already")
+	if got := a.header.Get("Retry-After"); got != "60" {
+		t.Errorf("Retry-After: got %q, want 60", got)
+	}
+	for _, want := range []string{reconcile.ErrQueueFull.Error(), `"level":"warn"`, `"server":"web01"`} {
+		if got := r.log.String(); !strings.Contains(got, want) {
+			t.Errorf("log: got %s, want %s in it", got, want)
+		}
+	}
+}
+
 func TestAQueueThatHangsIsGivenTwoSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReceiver()
