@@ -17,6 +17,7 @@
 //	latchkey:{operations}          hash    operations by number, and the last number
 //	latchkey:{operations}log:7     list    the log of an operation
 //	latchkey:{operations}long      zset    operations whose logs are long and kept whole
+//	latchkey:{operations}pulse:7   string  there while the operation goes on
 //	latchkey:{catalogue}           hash    revisions by number, and the current number
 //	latchkey:{catalogue}daemon     string  there while a provisioner daemon is alive
 //

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
 
@@ -45,6 +47,10 @@ func (s *Store) entriesKey(operation int64) string {
 }
 
 func (s *Store) longLogsKey() string { return s.prefix + "{operations}long" }
+
+func (s *Store) pulseKey(operation int64) string {
+	return s.prefix + "{operations}pulse:" + strconv.FormatInt(operation, 10)
+}
 
 // Begin implements reconcile.Journal. When it returns an error, the operation may
 // have been kept, and stays without an end.
@@ -123,6 +129,41 @@ func (s *Store) shorten(ctx context.Context, operation int64) error {
 		return err
 	}
 	return s.Log(ctx, operation, kept)
+}
+
+// Pulse implements reconcile.Journal.
+func (s *Store) Pulse(ctx context.Context, operation int64, ttl time.Duration) error {
+	if ttl < time.Millisecond {
+		return fmt.Errorf("sign of life of operation %d: it would end at once", operation)
+	}
+	if err := s.client.Set(ctx, s.pulseKey(operation), "1", ttl).Err(); err != nil {
+		return fmt.Errorf("sign of life of operation %d: %w", operation, err)
+	}
+	return nil
+}
+
+// Alive reports which of the operations have said that they go on, in one round
+// trip.
+func (s *Store) Alive(ctx context.Context, operations []int64) (map[int64]bool, error) {
+	alive := map[int64]bool{}
+	if len(operations) == 0 {
+		return alive, nil
+	}
+	pipe := s.client.Pipeline()
+	replies := make([]*redis.StringCmd, len(operations))
+	for i, id := range operations {
+		replies[i] = pipe.Get(ctx, s.pulseKey(id))
+	}
+	_, _ = pipe.Exec(ctx) // each reply has its own error
+	for i, reply := range replies {
+		switch err := reply.Err(); {
+		case err == nil:
+			alive[operations[i]] = true
+		case !errors.Is(err, redis.Nil):
+			return nil, fmt.Errorf("signs of life of operations: %w", err)
+		}
+	}
+	return alive, nil
 }
 
 // End implements reconcile.Journal. It returns ErrNoOperation when the operation

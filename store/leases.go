@@ -2,13 +2,9 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
@@ -75,29 +71,4 @@ func (s *Store) Release(ctx context.Context, l reconcile.Lease) error {
 func (s *Store) prolong(ctx context.Context, l reconcile.Lease, ttl time.Duration) (bool, error) {
 	held, err := s.renew.Run(ctx, s.client, []string{s.leaseKey(l.Server)}, leaseValue(l), ttl.Milliseconds()).Int()
 	return held == 1, err
-}
-
-// Holders returns who holds the leases of servers now; servers that nobody works
-// on are left out.
-func (s *Store) Holders(ctx context.Context, servers []string) (map[string]string, error) {
-	pipe := s.client.Pipeline()
-	replies := make([]*redis.StringCmd, len(servers))
-	for i, server := range servers {
-		replies[i] = pipe.Get(ctx, s.leaseKey(server))
-	}
-	_, _ = pipe.Exec(ctx) // each reply has its own error
-	holders := map[string]string{}
-	for i, reply := range replies {
-		value, err := reply.Result()
-		if errors.Is(err, redis.Nil) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read leases: %w", err)
-		}
-		if at := strings.LastIndexByte(value, '|'); at >= 0 {
-			holders[servers[i]] = value[:at]
-		}
-	}
-	return holders, nil
 }

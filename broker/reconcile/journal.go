@@ -14,6 +14,9 @@ type Journal interface {
 	Begin(ctx context.Context, o Operation) (int64, error)
 	// Log adds entries to an operation, in their order.
 	Log(ctx context.Context, operation int64, entries []Entry) error
+	// Pulse says that an operation goes on, for ttl from now (a millisecond or more).
+	// One that neither has ended nor goes on was killed.
+	Pulse(ctx context.Context, operation int64, ttl time.Duration) error
 	// End keeps how an operation ended; its ID says which.
 	End(ctx context.Context, o Operation) error
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
@@ -17,11 +18,15 @@ type journal struct {
 	entries    map[int64][]reconcile.Entry
 	// fail decides whether a call fails: begin, log or end.
 	fail func(call string) error
+	// pulses are until when operations go on.
+	pulses map[int64]time.Time
 	// bundles are the sizes of what came at once.
 	bundles []int
 }
 
-func newJournal() *journal { return &journal{entries: map[int64][]reconcile.Entry{}} }
+func newJournal() *journal {
+	return &journal{entries: map[int64][]reconcile.Entry{}, pulses: map[int64]time.Time{}}
+}
 
 func (j *journal) failing(ctx context.Context, call string) error {
 	if err := ctx.Err(); err != nil {
@@ -55,6 +60,24 @@ func (j *journal) Log(ctx context.Context, operation int64, entries []reconcile.
 	j.bundles = append(j.bundles, len(entries))
 	j.entries[operation] = append(j.entries[operation], entries...)
 	return nil
+}
+
+// Pulse implements reconcile.Journal.
+func (j *journal) Pulse(ctx context.Context, operation int64, ttl time.Duration) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.failing(ctx, "pulse"); err != nil {
+		return err
+	}
+	j.pulses[operation] = time.Now().Add(ttl)
+	return nil
+}
+
+// alive reports whether an operation has said that it goes on.
+func (j *journal) alive(operation int64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return time.Now().Before(j.pulses[operation])
 }
 
 // End implements reconcile.Journal.

@@ -50,6 +50,11 @@ const (
 	maxAccounts = 500
 	logBundle   = 500
 	logEvery    = time.Second
+	// logsPerPulse is how many writings of the log there are to a sign of life, and
+	// pulseTTL how long one lasts: three are missed before an operation counts as
+	// killed.
+	logsPerPulse = 5
+	pulseTTL     = 20 * time.Second
 )
 
 func (l *operationLog) add(entries ...Entry) {
@@ -212,9 +217,16 @@ func (l *operationLog) flush(ctx context.Context) error {
 	return nil
 }
 
-// write flushes again and again until ctx ends.
+// write flushes again and again until ctx ends, and says that the operation goes on,
+// also while it only waits for a server that another process works on.
 func (l *operationLog) write(ctx context.Context, wait func(context.Context, time.Duration) error) {
-	for wait(ctx, logEvery) == nil {
+	for n := 0; ; n++ {
+		if n%logsPerPulse == 0 && l.id != 0 {
+			_ = l.journal.Pulse(ctx, l.id, pulseTTL) // the next one comes before this one was missed
+		}
+		if wait(ctx, logEvery) != nil {
+			return
+		}
 		_ = l.flush(ctx) // tried again; the last flush tells
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -272,4 +273,41 @@ func TestLongWordsOfServersAreCut(t *testing.T) {
 			t.Errorf("got a problem of %d bytes", len(p.Message))
 		}
 	}
+}
+
+// Whoever looks sees that a run goes on, also while it waits for a server and while
+// the journal fails now and then.
+func TestARunGivesSignsOfLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newVirtualWorld(t)
+		w.web01().takes = time.Second
+		lease := ok(w.book.Acquire(t.Context(), "web01", "another process", time.Hour))(t)
+		pulses := 0
+		w.journal.fail = func(call string) error {
+			if call == "pulse" {
+				pulses++
+			}
+			if call == "pulse" && pulses%3 != 1 {
+				return errors.New("the store is away")
+			}
+			return nil
+		}
+		var running sync.WaitGroup
+		running.Go(func() { w.apply(reconcile.Policy{}) })
+		for range 600 {
+			time.Sleep(100 * time.Millisecond)
+			if !w.journal.alive(1) {
+				t.Errorf("the run seems to be dead after %v", time.Since(w.journal.operation(1).Started))
+				break
+			}
+		}
+		if err := w.book.Release(t.Context(), lease); err != nil {
+			t.Fatal(err)
+		}
+		running.Wait()
+		time.Sleep(time.Minute)
+		if w.journal.alive(1) {
+			t.Error("the run seems to go on a minute after it has ended")
+		}
+	})
 }

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"testing"
@@ -20,6 +21,7 @@ func journal() []test {
 		{"a log that is full says so once", fullLog},
 		{"of long logs the latest are kept whole", longLogs},
 		{"a log goes a while after its last entry", logExpires},
+		{"an operation goes on as long as it says", operationsAlive},
 	}
 }
 
@@ -193,5 +195,30 @@ func logExpires(t *testing.T, s Subject) {
 	wantEntries(t, s, id, 0, nil)
 	if _, err := s.Store.Operation(t.Context(), id); err != nil {
 		t.Errorf("the operation after its log is gone: %v", err)
+	}
+}
+
+func operationsAlive(t *testing.T, s Subject) {
+	wantAlive := func(when string, want ...int64) {
+		t.Helper()
+		alive := must[map[int64]bool](t)(s.Store.Alive(t.Context(), []int64{1, 2, 3}))
+		if got := slices.Sorted(maps.Keys(alive)); !slices.Equal(got, want) {
+			t.Errorf("%s: got %v alive, want %v", when, got, want)
+		}
+	}
+	if alive := must[map[int64]bool](t)(s.Store.Alive(t.Context(), nil)); len(alive) > 0 {
+		t.Errorf("of none: got %v, want none", alive)
+	}
+	wantAlive("at first")
+	for id, ttl := range map[int64]time.Duration{1: time.Minute, 3: time.Hour} {
+		if err := s.Store.Pulse(t.Context(), id, ttl); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantAlive("after two pulses", 1, 3)
+	s.Advance(2 * time.Minute)
+	wantAlive("later", 3)
+	if err := s.Store.Pulse(t.Context(), 1, 0); err == nil {
+		t.Error("a pulse for no time: got no error")
 	}
 }

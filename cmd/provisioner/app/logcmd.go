@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -115,20 +114,24 @@ func (f *fleet) listOperations(ctx context.Context, limit int, asJSON bool) erro
 // stateKilled is shown for an operation whose process has ended without a word.
 const stateKilled reconcile.OperationState = "killed"
 
-// killedAfter is how long a process may have no lease at the begin and the end of
-// its work.
+// killedAfter is how long an operation may take to give its first sign of life.
 const killedAfter = 15 * time.Second
 
-// markKilled tells operations that run from those that were killed: who runs holds
-// a lease.
+// markKilled tells operations that run from those that were killed: who runs gives
+// signs of life.
 func (f *fleet) markKilled(ctx context.Context, operations []reconcile.Operation) error {
-	holders, err := f.store.Holders(ctx, serverIDs(f.cfg))
+	var running []int64
+	for _, o := range operations {
+		if o.State == reconcile.StateRunning {
+			running = append(running, o.ID)
+		}
+	}
+	alive, err := f.store.Alive(ctx, running)
 	if err != nil {
 		return f.storeError(err)
 	}
-	alive := slices.Collect(maps.Values(holders))
 	for i, o := range operations {
-		if o.State == reconcile.StateRunning && !slices.Contains(alive, o.By) && f.env.Now().Sub(o.Started) > killedAfter {
+		if o.State == reconcile.StateRunning && !alive[o.ID] && f.env.Now().Sub(o.Started) > killedAfter {
 			operations[i].State = stateKilled
 		}
 	}
