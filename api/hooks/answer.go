@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/latchkey-sso/latchkey/api"
 )
 
 // refusal is an error that the caller learns of. None of its texts holds a value
@@ -108,16 +110,9 @@ func answerError(err error, c echo.Context) {
 	_ = c.JSON(r.status, errorBody{Error: r.code, Description: r.sentence})
 }
 
-// secureHeaders sets what every answer carries.
 func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		h := c.Response().Header()
-		h.Set("Cache-Control", "no-store")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
+		api.SetSecureHeaders(c.Response().Header())
 		return next(c)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/latchkey-sso/latchkey/api"
 	"github.com/latchkey-sso/latchkey/api/hooks"
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
@@ -93,12 +94,11 @@ func (r *receiver) send(t testing.TB, request *http.Request) answer {
 	w := httptest.NewRecorder()
 	r.ServeHTTP(w, request)
 	a := answer{w.Code, w.Header(), w.Body.String()}
-	for name, want := range map[string]string{
-		"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
-		"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-	} {
-		if got := a.header.Values(name); !slices.Equal(got, []string{want}) {
-			t.Errorf("%s %s, status %d, header %s: got %q, want %q once", request.Method, request.URL.Path, a.status, name, got, want)
+	want := http.Header{}
+	api.SetSecureHeaders(want)
+	for name := range want {
+		if got := a.header.Values(name); !slices.Equal(got, want[name]) {
+			t.Errorf("%s %s, status %d, header %s: got %q, want %q once", request.Method, request.URL.Path, a.status, name, got, want[name])
 		}
 	}
 	return a
