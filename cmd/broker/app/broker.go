@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -52,7 +51,7 @@ type Broker struct {
 	embedded  *embedded.Redis // ours to close
 	keys      *keyDir
 	follower  *follower
-	cert      *certFiles // nil without TLS
+	cert      *setup.CertFiles // nil without TLS
 	public    *http.Server
 	operators *http.Server
 	listener  net.Listener
@@ -109,14 +108,10 @@ func New(o Options) (_ *Broker, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var tlsConfig *tls.Config
-	if files := o.Config.Broker.TLS; files.CertFile != "" {
-		if b.cert, err = openCertFiles(files.CertFile, files.KeyFile, o.Log); err != nil {
-			return nil, fmt.Errorf("broker.tls: %w", err)
-		}
-		tlsConfig = b.cert.config()
+	if b.cert, err = setup.OpenCertFiles(o.Config.Broker.TLS, o.Log); err != nil {
+		return nil, fmt.Errorf("broker.tls: %w", err)
 	}
-	b.public = api.HTTPServer(handler, tlsConfig, o.Log)
+	b.public = api.HTTPServer(handler, b.cert.TLS(), o.Log)
 	b.operators = api.HTTPServer(operator.New(b.ready), nil, o.Log)
 	return b, b.listen()
 }
@@ -271,9 +266,7 @@ func (b *Broker) watchFiles(ctx context.Context) {
 			return
 		case <-tick.C:
 			b.keys.reload()
-			if b.cert != nil {
-				b.cert.reload()
-			}
+			b.cert.Reload()
 		}
 	}
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -75,6 +74,7 @@ type daemon struct {
 	reconciler *reconcile.Reconciler
 	hooks      *http.Server // nil without a listener
 	listener   net.Listener
+	cert       *setup.CertFiles // nil without TLS
 }
 
 func newDaemon(f *fleet, log *zap.Logger) (*daemon, error) {
@@ -88,17 +88,12 @@ func newDaemon(f *fleet, log *zap.Logger) (*daemon, error) {
 	for _, s := range f.cfg.Servers {
 		secrets[s.ID] = s.HookSecret
 	}
-	var tlsConfig *tls.Config
-	if files := f.cfg.Provisioner.TLS; files.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("provisioner.tls: %w", err)
-		}
-		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
+	var err error
+	if d.cert, err = setup.OpenCertFiles(f.cfg.Provisioner.TLS, log); err != nil {
+		return nil, fmt.Errorf("provisioner.tls: %w", err)
 	}
 	handler := hooks.New(hooks.Config{Secrets: secrets, Requests: f.store, Now: f.env.Now, Log: log.Named("hooks")})
-	d.hooks = api.HTTPServer(handler, tlsConfig, log)
-	var err error
+	d.hooks = api.HTTPServer(handler, d.cert.TLS(), log)
 	if d.listener, err = net.Listen("tcp", listen); err != nil {
 		return nil, fmt.Errorf("provisioner.listen: %w", err)
 	}
@@ -116,6 +111,9 @@ func (d *daemon) run(ctx context.Context) error {
 			defer cancel()
 			return d.hooks.Shutdown(stop)
 		})
+	}
+	if d.cert != nil {
+		group.Go(func() error { d.watchCertificate(running); return nil })
 	}
 	group.Go(func() error { d.beat(running); return nil })
 	group.Go(func() error { d.reconciler.Serve(running); return nil })
@@ -141,6 +139,15 @@ func (d *daemon) serveHooks() error {
 		return nil
 	}
 	return fmt.Errorf("provisioner.listen: %w", err)
+}
+
+// certificateEvery is how often the listener's certificate is read again.
+const certificateEvery = 10 * time.Second
+
+func (d *daemon) watchCertificate(ctx context.Context) {
+	for d.fleet.env.Wait(ctx, certificateEvery) == nil {
+		d.cert.Reload()
+	}
 }
 
 // beat says that the daemon is alive, until it is not.

@@ -40,12 +40,18 @@ type runningDaemon struct {
 // daemon starts a daemon. It is stopped with the test and must end in order.
 func (w *faultWorld) daemon() *runningDaemon {
 	w.t.Helper()
+	return w.daemonWaiting(nil)
+}
+
+// daemonWaiting starts one with pauses of its own.
+func (w *faultWorld) daemonWaiting(wait func(context.Context, time.Duration) error) *runningDaemon {
+	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &runningDaemon{log: &lockedBuffer{}}
 	done := make(chan int, 1)
 	go func() {
 		done <- app.Main([]string{"run", "-c", w.config}, app.Env{
-			Env: cli.Env{In: strings.NewReader(""), Out: io.Discard, Err: d.log, Signals: ctx}, Now: w.now,
+			Env: cli.Env{In: strings.NewReader(""), Out: io.Discard, Err: d.log, Signals: ctx}, Now: w.now, Wait: wait,
 		})
 	}()
 	d.stop = sync.OnceValue(func() int {

@@ -1,7 +1,10 @@
 package app_test
 
 import (
+	"crypto/tls"
+	"encoding/pem"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -154,4 +157,34 @@ func TestHookOfAnOldBackup(t *testing.T) {
 		return err == nil && len(groups) == 1 && groups[0].ID == "latchkey"
 	})
 	w.settled()
+}
+
+// A renewed certificate is served without a restart, and files that do not fit
+// together, as while they are being replaced, change nothing.
+func TestHooksCertificateIsRenewed(t *testing.T) {
+	t.Parallel()
+	w := newFaultWorld(t, "web01")
+	w.account("web01/alice")
+	w.subscribers("web01,alice,1001")
+	w.configure(w.takesHooks())
+	d := w.daemonWaiting(hurried) // ten seconds are a fifth of one
+	d.ready(t)
+	served := func() string {
+		conn, err := tls.Dial("tcp", w.hooks, &tls.Config{InsecureSkipVerify: true}) // which one is the question
+		w.must(err)
+		defer conn.Close()
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: conn.ConnectionState().PeerCertificates[0].Raw}))
+	}
+	former := w.file("hooks.crt")
+	renewed, key := selfSigned(t)
+	write(t, filepath.Join(w.dir, "hooks.crt"), renewed)
+	eventually(t, soon, "the log complains of files that do not fit", func() bool {
+		return strings.Contains(d.log.String(), "the certificate could not be read again; the former one stays")
+	})
+	if served() != former {
+		t.Error("the certificate was replaced by one without a key")
+	}
+	write(t, filepath.Join(w.dir, "hooks.key"), key)
+	eventually(t, soon, "the renewed certificate is served", func() bool { return served() == renewed })
+	w.report("Accounts::Modify", "user", "alice") // over the renewed one
 }
