@@ -55,6 +55,10 @@ type Operation struct {
 	Ended time.Time `json:"ended,omitzero"`
 	// Servers are those that it was limited to; empty means all.
 	Servers []string `json:"servers,omitempty"`
+	// Apps are the links that it was limited to; empty means all.
+	Apps []string `json:"apps,omitempty"`
+	// TrustStore: it did not look at what stands on the servers.
+	TrustStore bool `json:"trust_store,omitempty"`
 	// Revision is that of the catalogue that it applied.
 	Revision int    `json:"revision,omitempty"`
 	Counts   Counts `json:"counts"`

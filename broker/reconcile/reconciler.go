@@ -191,7 +191,8 @@ func (r *Reconciler) Run(ctx context.Context, o Order) (Result, error) {
 	o.began = r.cfg.Now()
 	log := &operationLog{journal: r.cfg.Journal, now: r.cfg.Now, steps: map[stepKey]int{}, named: len(o.Accounts) > 0}
 	operation := Operation{
-		Kind: o.Kind, State: StateRunning, By: r.cfg.Holder, Started: o.began, Servers: o.Servers, Revision: o.Wanted.Revision,
+		Kind: o.Kind, State: StateRunning, By: r.cfg.Holder, Started: o.began, Servers: o.Servers,
+		Apps: o.Policy.Apps, TrustStore: o.Policy.TrustStore, Revision: o.Wanted.Revision,
 	}
 	if !o.DryRun {
 		err = r.cfg.patiently(ctx, func() (err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -180,21 +181,26 @@ func (d *daemon) beat(ctx context.Context) {
 func (d *daemon) tick(ctx context.Context) {
 	for {
 		pause := d.fleet.cfg.Provisioner.Interval
-		if err := d.reconcile(ctx); err != nil && ctx.Err() == nil {
+		revision, err := d.reconcile(ctx)
+		if err != nil && ctx.Err() == nil {
 			d.log.Error("reconciling failed", zap.Error(err))
 			pause = min(pause, time.Minute)
 		}
-		if d.pause(ctx, pause) != nil {
+		if d.pause(ctx, pause, revision) != nil {
 			return
 		}
 	}
 }
 
-// revisionEvery is how often the daemon looks for a new revision.
-const revisionEvery = 2 * time.Second
+const (
+	// revisionEvery is how often the daemon looks for a new revision.
+	revisionEvery = 2 * time.Second
+	// unknownRevision: the store did not tell which one is in force.
+	unknownRevision = -1
+)
 
-func (d *daemon) pause(ctx context.Context, whole time.Duration) error {
-	before, known := d.fleet.store.Status(ctx)
+// pause ends early when another revision is in force than the one that was done.
+func (d *daemon) pause(ctx context.Context, whole time.Duration, done int) error {
 	for left := whole; left > 0; left -= revisionEvery {
 		if err := d.fleet.env.Wait(ctx, min(left, revisionEvery)); err != nil {
 			return err
@@ -202,9 +208,9 @@ func (d *daemon) pause(ctx context.Context, whole time.Duration) error {
 		now, err := d.fleet.store.Status(ctx)
 		switch {
 		case err != nil:
-		case known != nil:
-			before, known = now, nil
-		case now.Revision != before.Revision:
+		case done == unknownRevision:
+			done = now.Revision
+		case now.Revision != done:
 			return nil
 		}
 	}
@@ -212,47 +218,48 @@ func (d *daemon) pause(ctx context.Context, whole time.Duration) error {
 }
 
 // reconcile brings everything to what is wanted, unless another run has done so
-// in this interval.
-func (d *daemon) reconcile(ctx context.Context) error {
+// in this interval. It returns the revision that was in force when it began: one
+// that is published during a long run is not to wait for the timer.
+func (d *daemon) reconcile(ctx context.Context) (revision int, err error) {
 	f := d.fleet
-	if done, err := d.doneAlready(ctx); err != nil || done {
-		return err
-	}
 	if err := d.publishFirst(ctx); err != nil {
-		return err
+		return unknownRevision, err
+	}
+	current, err := f.store.Status(ctx)
+	if err != nil {
+		return unknownRevision, f.storeError(err)
+	}
+	if done, err := d.doneAlready(ctx, current.Revision); err != nil || done {
+		return current.Revision, err
 	}
 	r, err := f.revisionInForce(ctx)
 	if err != nil {
-		return err
+		return current.Revision, err
 	}
 	o, err := f.order(ctx, reconcile.OperationApply, r, &target{})
 	if err != nil {
-		return err
+		return current.Revision, err
 	}
 	_, err = d.reconciler.Run(ctx, o)
-	return err
+	return current.Revision, err
 }
 
 // recentOperations is how many are looked through for one that was just done.
 const recentOperations = 50
 
-func (d *daemon) doneAlready(ctx context.Context) (bool, error) {
+// doneAlready reports whether a run in this interval has done all that the daemon's
+// own would do.
+func (d *daemon) doneAlready(ctx context.Context, revision int) (bool, error) {
 	operations, err := d.fleet.store.Operations(ctx, recentOperations)
 	if err != nil {
 		return false, d.fleet.storeError(err)
 	}
 	since := d.fleet.env.Now().Add(-d.fleet.cfg.Provisioner.Interval * 9 / 10)
-	current, err := d.fleet.store.Status(ctx)
-	if err != nil {
-		return false, d.fleet.storeError(err)
-	}
-	for _, o := range operations {
-		if o.Kind == reconcile.OperationApply && o.State == reconcile.StateDone && len(o.Servers) == 0 &&
-			o.Revision == current.Revision && o.Started.After(since) {
-			return true, nil
-		}
-	}
-	return false, nil
+	return slices.ContainsFunc(operations, func(o reconcile.Operation) bool {
+		whole := len(o.Servers) == 0 && len(o.Apps) == 0 && !o.TrustStore
+		return o.Kind == reconcile.OperationApply && o.State == reconcile.StateDone && whole &&
+			o.Revision == revision && o.Started.After(since)
+	}), nil
 }
 
 // publishFirst puts the file's links in force when the store has none.

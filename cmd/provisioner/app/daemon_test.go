@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/latchkey-sso/latchkey/broker/reconcile"
 	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
@@ -50,6 +51,60 @@ func TestDaemonFollowsTheCatalogue(t *testing.T) {
 	}
 	took := w.reachedSoon("the new revision is on the servers", want)
 	t.Logf("a new revision was on all servers after %s; the timer goes off every hour", took.Round(time.Millisecond))
+}
+
+// So is one that is published while the daemon's own run is under way.
+func TestDaemonSeesARevisionDuringItsRun(t *testing.T) {
+	t.Parallel()
+	w, want := daemonFleet(t, 4)
+	for _, id := range w.ids() {
+		w.servers[id].whm.SetLatency(400*time.Millisecond, 0)
+	}
+	w.daemon()
+	eventually(t, soon, "the daemon's run has begun", func() bool { return len(w.ours()) > 0 })
+	export := w.ok("catalogue", "export", "-o", "json").out
+	write(t, w.dir+"/new.json", strings.Replace(export, `"Invoices"`, `"Bills"`, 1))
+	w.ok("catalogue", "import", w.dir+"/new.json", "--author", "console")
+	if begun, err := w.store.Operations(t.Context(), 9); err != nil || len(begun) != 1 || begun[0].State != reconcile.StateRunning {
+		t.Fatalf("got operations %+v (%v), want the daemon's, under way", begun, err)
+	}
+	for i, line := range want {
+		want[i] = strings.Replace(line, `"Invoices"`, `"Bills"`, 1)
+	}
+	for _, id := range w.ids() {
+		w.servers[id].whm.SetLatency(0, 0)
+	}
+	w.reachedSoon("the new revision is on the servers", want)
+}
+
+// A whole apply that was just done spares the daemon its own run. One of some links
+// only, or one that did not look at the servers, does not.
+func TestDaemonGoesOnFromAnApply(t *testing.T) {
+	t.Parallel()
+	for args, spared := range map[string]bool{"apply": true, "apply --app invoices": false, "apply --trust-store": false, "apply --server web01": false} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			w, want := daemonFleet(t, 1)
+			w.ok(strings.Fields(args)...)
+			if !spared {
+				w.must(w.servers["web01"].state.RemoveLink("user00", "latchkey_invoices"))
+				w.daemon()
+				w.reachedSoon("the daemon's own run has mended what is missing", want)
+				return
+			}
+			export := w.ok("catalogue", "export", "-o", "json").out
+			w.daemon()
+			write(t, w.dir+"/new.json", strings.Replace(export, `"Invoices"`, `"Bills"`, 1))
+			w.ok("catalogue", "import", w.dir+"/new.json", "--author", "console")
+			for i, line := range want {
+				want[i] = strings.Replace(line, `"Invoices"`, `"Bills"`, 1)
+			}
+			w.reachedSoon("the new revision is on the servers", want)
+			if all, err := w.store.Operations(t.Context(), 9); err != nil || len(all) != 2 {
+				t.Errorf("got %d operations (%v), want the apply and the daemon's of the new revision", len(all), err)
+			}
+		})
+	}
 }
 
 // Two daemons and an apply at once: each link is written once, and nobody fails.

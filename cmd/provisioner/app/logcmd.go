@@ -94,21 +94,32 @@ func (f *fleet) listOperations(ctx context.Context, limit int, asJSON bool) erro
 	}
 	out := bufio.NewWriter(f.env.Out)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "OPERATION\tKIND\tSTATE\tSTARTED\tTOOK\tREVISION\tSERVERS\tCREATED\tCHANGED\tROTATED\tREMOVED\tFAILED\tBY")
+	fmt.Fprintln(table, "OPERATION\tKIND\tSTATE\tSTARTED\tTOOK\tREVISION\tSERVERS\tLINKS\tCREATED\tCHANGED\tROTATED\tREMOVED\tFAILED\tBY")
 	for _, o := range operations {
-		servers := "all"
-		if len(o.Servers) > 0 {
-			servers = strings.Join(o.Servers, ",")
-		}
 		took := ""
 		if !o.Ended.IsZero() {
 			took = o.Ended.Sub(o.Started).Round(time.Second).String()
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", o.ID, o.Kind, o.State,
-			moment(o.Started), took, o.Revision, servers,
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", o.ID, kindOf(o), o.State,
+			moment(o.Started), took, o.Revision, orAll(o.Servers), orAll(o.Apps),
 			o.Counts.Created, o.Counts.Changed, o.Counts.Rotated, o.Counts.Removed, o.Counts.Failed, o.By)
 	}
 	return errors.Join(table.Flush(), out.Flush())
+}
+
+// kindOf also tells a run that did not look at the servers.
+func kindOf(o reconcile.Operation) string {
+	if o.TrustStore {
+		return string(o.Kind) + " --trust-store"
+	}
+	return string(o.Kind)
+}
+
+func orAll(names []string) string {
+	if len(names) == 0 {
+		return "all"
+	}
+	return strings.Join(names, ",")
 }
 
 // stateKilled is shown for an operation whose process has ended without a word.
@@ -163,7 +174,7 @@ func (f *fleet) showOperation(ctx context.Context, id int64, keep func(reconcile
 		return json.NewEncoder(f.env.Out).Encode(map[string]any{"operation": o, "entries": entries})
 	}
 	out := bufio.NewWriter(f.env.Out)
-	fmt.Fprintf(out, "Operation %d: %s, %s, by %s\n", o.ID, o.Kind, o.State, o.By)
+	fmt.Fprintf(out, "Operation %d: %s, %s, by %s\n", o.ID, kindOf(o), o.State, o.By)
 	for _, e := range entries {
 		fmt.Fprintf(out, "%s  %-11s  %s\n", moment(e.At), e.Level, entryText(e))
 	}

@@ -163,7 +163,7 @@ func TestLog(t *testing.T) {
 	}
 	list := w.ok("log")
 	for _, line := range []string{
-		`2 +apply +failed +\S+ \S+ UTC +0s +1 +all +0 +0 +0 +0 +0 +provisioner apply on `, `1 +apply +done +\S+ \S+ UTC +0s +1 +all +9 +0 +0 +0 +0 +provisioner apply on `,
+		`2 +apply +failed +\S+ \S+ UTC +0s +1 +all +all +0 +0 +0 +0 +0 +provisioner apply on `, `1 +apply +done +\S+ \S+ UTC +0s +1 +all +all +9 +0 +0 +0 +0 +provisioner apply on `,
 	} {
 		if !regexp.MustCompile(line).MatchString(list) {
 			t.Errorf("the list of operations is\n%s\nwant a line like %s", list, line)
@@ -178,6 +178,10 @@ func TestLog(t *testing.T) {
 	w.servers["web02"].whm.SetToken(whmToken("web02"))
 	if err := want.reached(w); err != nil {
 		t.Error(err)
+	}
+	w.ok("apply", "--app", "invoices", "--trust-store")
+	if list := w.ok("log"); !regexp.MustCompile(`3 +apply --trust-store +done .* all +latchkey_invoices +0 `).MatchString(list) {
+		t.Errorf("the list of operations is\n%s\nwant what the last one was limited to", list)
 	}
 }
 
