@@ -152,7 +152,7 @@ type outcome struct {
 // session cannot go on; the outcomes tell what was done all the same.
 func (s *session) apply(ctx context.Context, jobs []*job) ([]outcome, error) {
 	defer s.lock(jobs)()
-	jobs = slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return s.outdated(j.plan.Account.User, s.order.began) })
+	jobs = slices.DeleteFunc(slices.Clone(jobs), s.overtaken)
 	if err := s.recheckGroups(ctx, jobs); err != nil {
 		return nil, err
 	}
@@ -186,6 +186,13 @@ func (s *session) apply(ctx context.Context, jobs []*job) ([]outcome, error) {
 		return outcomes, err
 	}
 	return outcomes, failure
+}
+
+// overtaken reports whether a job's account was changed by somebody who knew more. A
+// rotation knows no subscriber but the one of the record that it has read.
+func (s *session) overtaken(j *job) bool {
+	user := j.plan.Account.User
+	return s.outdated(user, s.order.began) || s.order.Policy.Rotate && s.handedOver(user, j.plan.Subscriber)
 }
 
 // recheckGroups leaves open whose a group is where the record has changed since the

@@ -34,6 +34,7 @@ func (w *serverRun) cutOff(ctx context.Context, s *session) error {
 		for _, r := range records {
 			subscriber, owned := w.order.Directory.Subscriber(r.Account)
 			if owned && r.Subscriber != "" && r.Subscriber != subscriber {
+				s.handOver(r.Account.User, subscriber)
 				changes = append(changes, AccountChanges{Account: r.Account, Changes: []Change{{Kind: ChangeSubscriber, Subscriber: subscriber}}})
 				w.log.add(s.entry(LevelInformation, r.Account.User, "", fmt.Sprintf("belongs to subscriber %s now; sign-on for %s has ended", subscriber, r.Subscriber)))
 			}

@@ -23,6 +23,8 @@ type seat struct {
 	// fresh are accounts that were done on request, with when that began: what a run
 	// knew before is older than what was known then.
 	fresh map[string]time.Time
+	// owners are the subscribers that this process has given accounts, by user.
+	owners map[string]string
 }
 
 type userLock struct {
@@ -94,7 +96,10 @@ func (s *seats) has(server string) bool {
 
 func newSeat(ctx context.Context, lease Lease) *seat {
 	alive, halt := context.WithCancelCause(context.WithoutCancel(ctx))
-	return &seat{lease: lease, alive: alive, halt: halt, done: make(chan struct{}), busy: map[string]*userLock{}, fresh: map[string]time.Time{}}
+	return &seat{
+		lease: lease, alive: alive, halt: halt, done: make(chan struct{}),
+		busy: map[string]*userLock{}, fresh: map[string]time.Time{}, owners: map[string]string{},
+	}
 }
 
 // refresh notes that users are being done by what is known at a time.
@@ -112,6 +117,22 @@ func (s *seat) outdated(user string, at time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.fresh[user].After(at)
+}
+
+// handOver notes to whom a user is being given. It comes before the store is
+// written: a rotation that asks too early is overwritten by whoever hands over.
+func (s *seat) handOver(user, subscriber string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owners[user] = subscriber
+}
+
+// handedOver reports whether a user has been given to somebody else.
+func (s *seat) handedOver(user, subscriber string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	owner, noted := s.owners[user]
+	return noted && owner != subscriber
 }
 
 // errReleased ends a seat whose work is done.

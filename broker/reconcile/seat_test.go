@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
 
@@ -265,21 +266,24 @@ func TestTwoAtOnceInOneProcess(t *testing.T) {
 	})
 }
 
-// slowHost takes its time for the second time that it lists links.
+// slowHost takes its time for the n-th time that it is asked with a function.
 type slowHost struct {
 	reconcile.Host
-	mu     sync.Mutex
-	listed int
+	function reconcile.Function
+	n        int
+	takes    time.Duration
+	mu       sync.Mutex
+	asked    int
 }
 
 func (h *slowHost) Run(ctx context.Context, commands []reconcile.Command) ([]reconcile.Reply, error) {
-	if commands[0].Function == reconcile.ListLinks {
+	if commands[0].Function == h.function {
 		h.mu.Lock()
-		h.listed++
-		second := h.listed == 2
+		h.asked++
+		slow := h.asked == h.n
 		h.mu.Unlock()
-		if second {
-			if err := wait(ctx, 2*time.Second); err != nil {
+		if slow {
+			if err := wait(ctx, h.takes); err != nil {
 				return nil, err
 			}
 		}
@@ -293,7 +297,9 @@ func TestAGroupThatAnotherRunHasJustMadeIsOurs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newVirtualWorld(t)
 		alone(w)
-		w.edit = func(c *reconcile.Config) { c.Hosts["web01"] = &slowHost{Host: w.web01()} }
+		w.edit = func(c *reconcile.Config) {
+			c.Hosts["web01"] = &slowHost{Host: w.web01(), function: reconcile.ListLinks, n: 2, takes: 2 * time.Second}
+		}
 		w.web01().takes = time.Second
 		// One by one the first run makes the group after 5 s, and the links 1 s and 2 s
 		// later; the second run looks after 5.5 s.
@@ -313,6 +319,37 @@ func TestAGroupThatAnotherRunHasJustMadeIsOurs(t *testing.T) {
 		}
 		running.Wait()
 		w.wantExact(reconcile.Policy{})
+	})
+}
+
+// A rotation that looked at an account before its subscriber changed, and would write
+// after that, does not put the former subscriber's links back.
+func TestARotationDoesNotUndoAChangeOfSubscriber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newVirtualWorld(t)
+		w.settled()
+		time.Sleep(time.Hour)
+		// Restored from another account's backup, the link is written anew as a whole.
+		w.web01().edit("bob", invoices, func(f *reconcile.Fields) { f.Subscriber = "999" })
+		delete(w.worked, place{bob, invoices})
+		w.edit = func(c *reconcile.Config) {
+			c.Hosts["web01"] = &slowHost{Host: w.web01(), function: reconcile.GetLink, n: 1, takes: 5 * time.Second}
+		}
+		r := w.reconciler("the daemon")
+		rotation := w.order(reconcile.Policy{Rotate: true, RotateBefore: w.now()})
+		rotation.Accounts = []broker.Account{bob}
+		var running sync.WaitGroup
+		running.Go(func() { ok(r.Run(t.Context(), rotation))(t) })
+		time.Sleep(time.Second)
+		w.subscribers[bob] = "2001"
+		began := time.Now()
+		if got := ok(r.Run(t.Context(), w.order(reconcile.Policy{})))(t); !got.OK() || time.Since(began) > time.Second {
+			t.Errorf("the run beside the rotation: got %+v after %v, want it done at once", got, time.Since(began))
+		}
+		w.wantExact(reconcile.Policy{})
+		running.Wait()
+		w.wantExact(reconcile.Policy{})
+		w.wantAllWork(bob)
 	})
 }
 
