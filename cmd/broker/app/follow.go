@@ -1,7 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +37,7 @@ type follower struct {
 	daemon    atomic.Bool
 
 	number    int    // revision in catalogue; 0 = file
+	refused   int    // the store's revision, when it cannot be used; else 0
 	complaint string // what was logged last
 }
 
@@ -70,37 +74,66 @@ func (f *follower) look(ctx context.Context) error {
 		return err
 	}
 	f.daemon.Store(status.Daemon)
-	if status.Revision == f.number {
+	switch {
+	case status.Revision == f.number:
+		f.refused = 0
 		return nil
+	case status.Revision == 0:
+		f.number, f.refused = 0, 0
+		f.catalogue.Store(f.file)
+		f.log.Warn("the store has no revision of the catalogue any more: the configuration's links are in force")
+		return nil
+	case status.Revision == f.refused:
+		return nil // revisions do not change, and neither does our configuration
 	}
 	return f.adopt(ctx, status.Revision)
 }
 
-// adopt puts a revision in force. One that cannot be used leaves the former in
-// force, and is complained of once.
+// lookBack is how many revisions are tried when the last ones cannot be used.
+const lookBack = 10
+
+// adopt puts a revision in force. Of one that cannot be used it complains once, and
+// the last one before it that can be used is in force: a broker that has just
+// started then does the same as one that was there all the time. When there is
+// none, that is what was in force: at the start, the configuration's links.
 func (f *follower) adopt(ctx context.Context, number int) error {
-	if number == 0 {
-		f.number = 0
-		f.catalogue.Store(f.file)
-		f.log.Warn("the store has no revision of the catalogue any more: the configuration's links are in force")
-		return nil
+	var problem error
+	for n := number; n > max(0, number-lookBack) && n != f.number; n-- {
+		r, err := f.store.Revision(ctx, n)
+		if errors.Is(err, store.ErrNoRevision) && n < number {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		catalogue, left, err := setup.RevisionCatalogue(f.cfg, r)
+		if err != nil {
+			problem = cmp.Or(problem, err)
+			continue
+		}
+		f.number = n
+		f.catalogue.Store(catalogue)
+		f.log.Info("revision of the catalogue in force", zap.Int("revision", n), zap.String("author", r.Author), zap.Time("published", r.At))
+		for _, l := range left {
+			f.log.Error("link left out", zap.Int("revision", n), zap.String("problem", l))
+		}
+		break
 	}
-	r, err := f.store.Revision(ctx, number)
-	if err != nil {
-		return err
-	}
-	catalogue, left, err := setup.RevisionCatalogue(f.cfg, r)
-	f.number = number
-	if err != nil {
-		f.log.Error("a revision of the catalogue cannot be used; the former stays in force", zap.Int("revision", number), zap.Error(err))
-		return nil
-	}
-	f.catalogue.Store(catalogue)
-	f.log.Info("revision of the catalogue in force", zap.Int("revision", number), zap.String("author", r.Author), zap.Time("published", r.At))
-	for _, l := range left {
-		f.log.Error("link left out", zap.Int("revision", number), zap.String("problem", l))
+	f.refused = 0
+	if problem != nil {
+		f.refused = number
+		f.log.Error("a revision of the catalogue cannot be used: publish one that can", zap.Int("revision", number),
+			zap.String("in_force", f.inForce()), zap.Error(problem))
 	}
 	return nil
+}
+
+// inForce names the catalogue in force.
+func (f *follower) inForce() string {
+	if f.number == 0 {
+		return "the configuration's links"
+	}
+	return fmt.Sprintf("revision %d", f.number)
 }
 
 // run looks again and again until ctx ends.

@@ -30,11 +30,21 @@ type following struct {
 
 func startFollowing(t *testing.T) *following {
 	t.Helper()
+	return startFollowingOver(t, startRedis(t))
+}
+
+func startRedis(t *testing.T) *embedded.Redis {
+	t.Helper()
 	r, err := embedded.Start()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+func startFollowingOver(t *testing.T, r *embedded.Redis) *following {
+	t.Helper()
 	dir := t.TempDir()
 	newKey(t, dir)
 	core, log := observer.New(zap.InfoLevel)
@@ -98,9 +108,14 @@ func (f *following) stays(app string, token broker.LinkToken, want string) {
 // publish puts links in force after the revision base.
 func (f *following) publish(base int, links ...broker.LinkDefinition) {
 	f.t.Helper()
+	publishTo(f.t, f.Store(), base, links...)
+}
+
+func publishTo(t *testing.T, s *store.Store, base int, links ...broker.LinkDefinition) {
+	t.Helper()
 	r := broker.Revision{Author: "console", Source: broker.SourceImport, At: time.Now(), Group: broker.Group{ID: "latchkey", Label: "Billing"}, Links: links}
-	if _, err := f.Store().Publish(f.t.Context(), r, base); err != nil {
-		f.t.Fatal(err)
+	if _, err := s.Publish(t.Context(), r, base); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -124,7 +139,7 @@ func link(id, portal string, enabled bool) broker.LinkDefinition {
 
 const (
 	logInForce = "revision of the catalogue in force"
-	logBad     = "a revision of the catalogue cannot be used; the former stays in force"
+	logBad     = "a revision of the catalogue cannot be used: publish one that can"
 	logGone    = "the store has no revision of the catalogue any more: the configuration's links are in force"
 	logLeftOut = "link left out"
 	logAway    = "the store does not tell whether the catalogue has changed; the known one stays in force"
@@ -166,7 +181,7 @@ func TestRevisionsAreFollowed(t *testing.T) {
 	f.publish(1, link("billing", "portal", true), double, double, stale)
 	eventually(t, "the log tells of the bad revision", func() bool { return f.log.FilterMessage(logBad).Len() > 0 })
 	f.looksAgain()
-	if got := f.wantLogged(logBad, 1); got["revision"] != int64(2) || !strings.Contains(fmt.Sprint(got["error"]), `link "tickets": is there twice`) {
+	if got := f.wantLogged(logBad, 1); got["revision"] != int64(2) || got["in_force"] != "revision 1" || !strings.Contains(fmt.Sprint(got["error"]), `link "tickets": is there twice`) {
 		t.Errorf("the log has %v, want revision 2 and what is wrong with it", got)
 	}
 	f.stays("latchkey_billing", f.billing, "403")
@@ -177,6 +192,47 @@ func TestRevisionsAreFollowed(t *testing.T) {
 	f.stays("latchkey_tickets", f.tickets, "403")
 	f.wantLogged(logInForce, 2)
 	f.wantLogged(logBad, 1)
+}
+
+// A broker that starts while the last revisions cannot be used does as those that
+// were there before: the last one that can be used is in force. When there is none,
+// the configuration's links are. Either is logged, once.
+func TestStartWithARevisionThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	double, stale := link("tickets", "portal", true), link("stale", "portal", true)
+	tests := []struct {
+		name             string
+		revisions        [][]broker.LinkDefinition
+		bad              int64
+		inForce          string
+		billing, tickets string // how a click ends
+	}{
+		{"one before can", [][]broker.LinkDefinition{
+			{link("billing", "portal", true), stale}, {link("billing", "portal", false), link("tickets", "support", true), stale}, {double, double}, {double, double, stale},
+		}, 4, "revision 2", "403", "signed on"},
+		{"none can", [][]broker.LinkDefinition{{double, double}}, 1, "the configuration's links", "signed on", "signed on"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := startRedis(t)
+			s := store.New(store.Config{Client: r.Client(), KeyPrefix: "latchkey:"})
+			for base, links := range tt.revisions {
+				publishTo(t, s, base, links...)
+			}
+			f := startFollowingOver(t, r)
+			f.stays("latchkey_billing", f.billing, tt.billing)
+			f.stays("latchkey_tickets", f.tickets, tt.tickets)
+			if got := f.wantLogged(logBad, 1); got["revision"] != tt.bad || got["in_force"] != tt.inForce {
+				t.Errorf("the log has %v, want revision %d and %q in force", got, tt.bad, tt.inForce)
+			}
+			f.publish(len(tt.revisions), link("billing", "portal", true), stale)
+			f.becomes("latchkey_tickets", f.tickets, "403")
+			f.stays("latchkey_billing", f.billing, "signed on")
+			f.looksAgain()
+			f.wantLogged(logBad, 1)
+		})
+	}
 }
 
 // A link that leads to a portal that this broker does not know is left out and
