@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"time"
+	"unicode/utf8"
 )
 
 // Provisioner configures `provisioner`. Its interval, its listener and its log
@@ -24,7 +25,10 @@ type Provisioner struct {
 	RequestsPerSecond float64 `koanf:"requests_per_second" default:"20" help:"requests per second and server, up to 1000; 0 for no limit"`
 	// RequestTimeout is how long a request may take: 1s to 5m.
 	RequestTimeout time.Duration `koanf:"request_timeout" default:"30s" help:"how long a request to a server may take, 1s to 5m"`
-	LogLevel       string        `koanf:"log_level" default:"info" choices:"debug,info,warn,error" help:"least severe level that is logged"`
+	// Author names who publishes revisions of the catalogue; a file replaces its own
+	// author's only. At most 64 characters; empty for user@host.
+	Author   string `koanf:"author" help:"who publishes the links, as the history names it; empty for user@host"`
+	LogLevel string `koanf:"log_level" default:"info" choices:"debug,info,warn,error" help:"least severe level that is logged"`
 }
 
 func (c *checker) provisioner() {
@@ -38,6 +42,9 @@ func (c *checker) provisioner() {
 		c.problem("provisioner.requests_per_second", "must be from 0 (no limit) to 1000, not %g", p.RequestsPerSecond)
 	}
 	c.between("provisioner.request_timeout", p.RequestTimeout, time.Second, 5*time.Minute)
+	if n := utf8.RuneCountInString(p.Author); n > maxName {
+		c.problem("provisioner.author", "must have at most %d characters, has %d", maxName, n)
+	}
 }
 
 // hooksInClear warns of a listener that others can reach without TLS. Only the

@@ -36,6 +36,7 @@ func TestProvisionerRules(t *testing.T) {
 		{name: "rate too high", old: rate, new: "requests_per_second: 1000.5 #<", key: "provisioner.requests_per_second", says: "from 0 (no limit) to 1000, not 1000.5"},
 		{name: "timeout too short", old: timeout, new: "request_timeout: 999ms #<", key: "provisioner.request_timeout", says: "from 1s to 5m, not 999ms"},
 		{name: "timeout too long", old: timeout, new: "request_timeout: 5m1s #<", key: "provisioner.request_timeout", says: "from 1s to 5m, not 5m1s"},
+		{name: "author too long", old: timeout, new: timeout + "\n  author: " + strings.Repeat("ä", 65) + " #<", key: "provisioner.author", says: "at most 64 characters, has 65"},
 		{name: "unknown log level", old: timeout, new: timeout + "\n  log_level: notice #<", key: "provisioner.log_level", says: "one of debug, info, warn, error"},
 	})
 	checkRules(t, tlsRules("provisioner"))

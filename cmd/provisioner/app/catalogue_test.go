@@ -98,6 +98,31 @@ func (w *world) publish(links string, args ...string) {
 	w.ok(args...)
 }
 
+// In a container user@host is another one each time: a name of the configuration
+// stays, and the refusal tells of it. A flag has the last word.
+func TestAuthorOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "web01")
+	changed := strings.Replace(threeLinks, "label: Invoices,", "label: Bills,", 1)
+	w.configure(settings{links: threeLinks})
+	w.ok("apply", "--author", "root@3f2a9c")
+	w.configure(settings{links: changed})
+	r := w.run("apply")
+	for _, says := range []string{"by root@3f2a9c (file), differs", "This command publishes as ", "set provisioner.author to a name that stays"} {
+		if r.code != 2 || !strings.Contains(r.err, says) {
+			t.Errorf("exit code %d\n%s\nwant 2 and %q", r.code, r.err, says)
+		}
+	}
+	w.configure(settings{links: changed, author: "pipeline"})
+	w.ok("apply", "--overwrite")
+	w.configure(settings{links: threeLinks, author: "pipeline"})
+	w.ok("apply")
+	w.configure(settings{links: changed, author: "pipeline"})
+	if r := w.run("apply", "--author", "ann"); r.code != 2 || !strings.Contains(r.err, "by pipeline (file), differs") {
+		t.Errorf("exit code %d\n%s\nwant 2: the revision is the pipeline's", r.code, r.err)
+	}
+}
+
 // A file that does not speak of links leaves them to the store.
 func TestFileWithoutLinks(t *testing.T) {
 	t.Parallel()

@@ -194,7 +194,7 @@ then asks for --overwrite. Leave links out of it to manage them here.`,
 	}
 	source := cli.Configured(env.Env, cmd, false)
 	p := &publishing{}
-	cmd.Flags().StringVar(&p.author, "author", "", "who publishes, as the history names it (default: user@host)")
+	cmd.Flags().StringVar(&p.author, "author", "", "who publishes, as the history names it (default: provisioner.author, else user@host)")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		return withStore(env, source, func(ctx context.Context, f *fleet) error {
 			r, err := readImport(env, f.cfg, args[0])
@@ -209,7 +209,7 @@ then asks for --overwrite. Leave links out of it to manage them here.`,
 				fmt.Fprintf(env.Out, "Revision %d has these links already.\n", current.Number)
 				return nil
 			}
-			r.Author, r.At, r.Changes = p.name(), env.Now(), changesSince(r, current)
+			r.Author, r.At, r.Changes = p.name(f.cfg), env.Now(), changesSince(r, current)
 			if _, left, err := setup.ProvisioningCatalogue(f.cfg, r); err != nil {
 				return cli.Usagef("%s: %w", args[0], err)
 			} else if len(left) > 0 {

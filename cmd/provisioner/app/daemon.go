@@ -272,7 +272,7 @@ func (d *daemon) publishFirst(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.Author, r.At = (&publishing{}).name(), f.env.Now()
+	r.Author, r.At = (&publishing{}).name(f.cfg), f.env.Now()
 	r.Changes = []string{fmt.Sprintf("first revision, %d links", len(r.Links))}
 	published, err := f.store.Publish(ctx, r, 0)
 	if conflict, is := errors.AsType[*store.RevisionConflictError](err); is {

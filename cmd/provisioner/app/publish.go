@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
+	"github.com/latchkey-sso/latchkey/cmd/internal/config"
 	"github.com/latchkey-sso/latchkey/cmd/internal/setup"
 	"github.com/latchkey-sso/latchkey/store"
 )
@@ -25,13 +27,13 @@ type publishing struct {
 func newPublishing(cmd *cobra.Command) *publishing {
 	p := &publishing{}
 	cmd.Flags().BoolVar(&p.overwrite, "overwrite", false, "replace a newer revision of the catalogue that somebody else has published")
-	cmd.Flags().StringVar(&p.author, "author", "", "who publishes, as the history names it (default: user@host)")
+	cmd.Flags().StringVar(&p.author, "author", "", "who publishes, as the history names it (default: provisioner.author, else user@host)")
 	return p
 }
 
-func (p *publishing) name() string {
-	if p.author != "" {
-		return p.author
+func (p *publishing) name(cfg *config.Config) string {
+	if author := cmp.Or(p.author, cfg.Provisioner.Author); author != "" {
+		return author
 	}
 	who := "unknown"
 	if u, err := user.Current(); err == nil {
@@ -69,11 +71,11 @@ func (p *publishing) next(ctx context.Context, f *fleet) (next, error) {
 	if !none && file.SameLinks(current) {
 		return next{revision: current, base: current.Number}, nil
 	}
-	file.Number, file.Author, file.At = current.Number+1, p.name(), f.env.Now()
+	file.Number, file.Author, file.At = current.Number+1, p.name(f.cfg), f.env.Now()
 	file.Changes = changesSince(file, current)
 	n := next{revision: file, base: current.Number, publish: true}
 	if !none && !p.overwrite && (current.Source != broker.SourceFile || current.Author != file.Author) {
-		return n, &foreignRevisionError{current: current, changes: file.Changes}
+		return n, &foreignRevisionError{current: current, changes: file.Changes, author: file.Author}
 	}
 	return n, nil
 }
@@ -91,13 +93,18 @@ func changesSince(r, current broker.Revision) []string {
 type foreignRevisionError struct {
 	current broker.Revision
 	changes []string
+	author  string // who would publish
 }
 
 func (e *foreignRevisionError) Error() string {
+	you := ""
+	if e.current.Source == broker.SourceFile {
+		you = fmt.Sprintf("\nThis command publishes as %s. If that is the same author (a container has another host name each time), set provisioner.author to a name that stays.", e.author)
+	}
 	return fmt.Sprintf(`revision %d of the catalogue, from %s by %s (%s), differs from this file. The file would change:
   %s
-Nothing was done. Take it over into the file (provisioner catalogue export), or use --overwrite to put the file's links in force.`,
-		e.current.Number, moment(e.current.At), e.current.Author, e.current.Source, strings.Join(e.changes, "\n  "))
+Nothing was done. Take it over into the file (provisioner catalogue export), or use --overwrite to put the file's links in force.%s`,
+		e.current.Number, moment(e.current.At), e.current.Author, e.current.Source, strings.Join(e.changes, "\n  "), you)
 }
 
 // say tells what is going to be in force.

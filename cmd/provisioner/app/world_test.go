@@ -114,6 +114,7 @@ type settings struct {
 	public   string   // broker.public_url; https://sso.example.com when empty
 	broker   string   // further keys of the section broker
 	requests int      // provisioner.requests_per_server; 1 when 0
+	author   string   // provisioner.author
 	group    string   // the key group; left out when empty
 	links    string   // the key links; left out when empty
 	more     string   // further top-level keys
@@ -127,7 +128,7 @@ func (w *world) configure(s settings) {
 	w.public = cmp.Or(s.public, publicURL)
 	var b strings.Builder
 	fmt.Fprintf(&b, "store: {addresses: [%q]}\nbroker: {public_url: %q, %s}\n", w.redisGate.addr, w.public, s.broker)
-	fmt.Fprintf(&b, "provisioner: {requests_per_second: 0, requests_per_server: %d}\n", cmp.Or(s.requests, 1))
+	fmt.Fprintf(&b, "provisioner: {requests_per_second: 0, requests_per_server: %d, author: %q}\n", cmp.Or(s.requests, 1), s.author)
 	b.WriteString("portals:\n  - {id: portal, login_url: \"https://portal.example.com/sso\", fallback_url: \"https://portal.example.com/login?next={path}\"}\n")
 	b.WriteString("subscribers: {source: file, file: {path: accounts.csv}}\nservers:\n")
 	if s.servers == nil {
