@@ -58,6 +58,7 @@ Exit code 2 when there is a problem; warnings alone are no problem.`,
 		if cfg != nil {
 			report.Problems = append(report.Problems, startProblems(source.Path, cfg)...)
 			if *provisioner {
+				report.Problems = append(report.Problems, groupWarnings(source.Path, cfg)...)
 				report.Problems = append(report.Problems, subscriberProblems(cmd.Context(), source.Path, cfg)...)
 			}
 		}
@@ -101,6 +102,18 @@ func startProblems(path string, cfg *config.Config) []config.Problem {
 		problems = append(problems, config.Problem{Source: path, Key: "links", Message: err.Error()})
 	}
 	return problems
+}
+
+// groupWarnings are about a group that holds for the first revision only, which is
+// nobody's guess.
+func groupWarnings(path string, cfg *config.Config) []config.Problem {
+	if !cfg.DefaultCatalogue() || !cfg.SetsGroup() || cfg.Group == config.Default().Group {
+		return nil
+	}
+	return []config.Problem{{
+		Source: path, Key: "group", Warning: true,
+		Message: "counts until the store has a revision of the catalogue, because there is no key links: change it after that with `provisioner catalogue export` and `import`",
+	}}
 }
 
 // subscriberProblems are those of the rows of a file; other sources are not asked.

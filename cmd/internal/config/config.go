@@ -31,11 +31,17 @@ type Config struct {
 
 	// overrides names the variable or flag that set a key; Effective shows it.
 	overrides map[string]string
+	// setsGroup: some source sets a key of group.
+	setsGroup bool
 }
 
 // DefaultCatalogue reports whether the file leaves the links to the default
 // catalogue.
 func (c *Config) DefaultCatalogue() bool { return c.Links == nil }
+
+// SetsGroup reports whether the file, a variable or a flag says something about the
+// group, be it the default.
+func (c *Config) SetsGroup() bool { return c.setsGroup }
 
 // App is the link's name on WHM.
 func (c *Config) App(l Link) string { return c.AppPrefix + l.ID }

@@ -44,7 +44,7 @@ func Load(o LoadOptions) (*Config, *Report) {
 		found.at(0, "", "cannot be merged: "+err.Error())
 		return nil, found.report()
 	}
-	cfg.overrides = found.overrides
+	cfg.overrides, cfg.setsGroup = found.overrides, found.isSet("group.")
 
 	slots := cfg.secrets()
 	known := make([]string, len(slots))

@@ -3,6 +3,8 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -190,6 +192,18 @@ func parent(key string) string {
 
 // item is the key of a list's entry.
 func item(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
+
+// isSet reports whether any source sets a key that begins like this.
+func (f *findings) isSet(prefix string) bool {
+	for _, sources := range []iter.Seq[string]{maps.Keys(f.lines), maps.Keys(f.overrides)} {
+		for key := range sources {
+			if strings.HasPrefix(key, prefix) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 func (f *findings) report() *Report {
 	slices.SortStableFunc(f.problems, func(a, b finding) int {

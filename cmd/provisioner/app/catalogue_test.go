@@ -137,6 +137,35 @@ func TestFileWithoutLinks(t *testing.T) {
 	}
 }
 
+// Its group is left to the store as well: what it asks for is not done, and that is
+// said.
+func TestGroupOfAFileWithoutLinks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "web01", "web02")
+	want := applied(w)
+	before := len(w.written())
+	for group, said := range map[string]bool{
+		`{id: portal, label: "Büro", order: 4}`:                true,
+		`{label: "Büro"}`:                                      true,
+		`{id: latchkey, label: "Billing & Support", order: 1}`: false,
+		"": false,
+	} {
+		w.configure(settings{group: group})
+		for _, command := range []string{"plan", "apply"} {
+			r := w.run(command)
+			if r.code != 0 || strings.Contains(r.err, "is not applied: without the key links, revision 1 of the catalogue decides") != said {
+				t.Errorf("%s with the group %q: exit code %d, %q, want 0 and a word about the group: %v", command, group, r.code, r.err, said)
+			}
+		}
+	}
+	if got := w.written()[before:]; len(got) > 0 {
+		t.Errorf("written: %v, want nothing", got)
+	}
+	if err := want.reached(w); err != nil {
+		t.Error(err)
+	}
+}
+
 // What export -o json writes comes back by import, icons included; what export
 // writes as YAML comes back as the configuration's links.
 func TestExportImport(t *testing.T) {

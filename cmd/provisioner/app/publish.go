@@ -51,6 +51,9 @@ type next struct {
 	revision broker.Revision
 	base     int  // the one in force, 0 = none
 	publish  bool // revision is not in the store yet
+	// ignored is what the configuration says about links and the store decides
+	// otherwise.
+	ignored string
 }
 
 // next compares the file's links with the store's. A file that does not speak of
@@ -62,7 +65,7 @@ func (p *publishing) next(ctx context.Context, f *fleet) (next, error) {
 		return next{}, f.storeError(err)
 	}
 	if !none && f.cfg.DefaultCatalogue() {
-		return next{revision: current, base: current.Number}, nil
+		return next{revision: current, base: current.Number, ignored: ignoredGroup(f.cfg, current)}, nil
 	}
 	file, err := setup.FileRevision(f.cfg)
 	if err != nil {
@@ -78,6 +81,17 @@ func (p *publishing) next(ctx context.Context, f *fleet) (next, error) {
 		return n, &foreignRevisionError{current: current, changes: file.Changes, author: file.Author}
 	}
 	return n, nil
+}
+
+// ignoredGroup is the sentence about a group that a file without links asks for in
+// vain; empty when it asks for none, or for the one in force.
+func ignoredGroup(cfg *config.Config, current broker.Revision) string {
+	group := broker.Group{ID: cfg.Group.ID, Label: cfg.Group.Label, Order: cfg.Group.Order}
+	if !cfg.SetsGroup() || group == current.Group {
+		return ""
+	}
+	return fmt.Sprintf(`The configuration's group (%s %q at %d) is not applied: without the key links, revision %d of the catalogue decides, and that has %s %q at %d. To change it: provisioner catalogue export, change it there, provisioner catalogue import.`,
+		group.ID, group.Label, group.Order, current.Number, current.Group.ID, current.Group.Label, current.Group.Order)
 }
 
 // changesSince are the sentences for the history; current is zero when there is
@@ -109,6 +123,9 @@ Nothing was done. Take it over into the file (provisioner catalogue export), or 
 
 // say tells what is going to be in force.
 func (n next) say(f *fleet, planned bool) {
+	if n.ignored != "" {
+		fmt.Fprintln(f.env.Err, n.ignored)
+	}
 	if !n.publish {
 		return
 	}

@@ -8,6 +8,23 @@ import (
 	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 )
 
+// A group beside no links is applied once, and then no more.
+func TestConfigCheckOfAGroupWithoutLinks(t *testing.T) {
+	t.Parallel()
+	const links = "links:\n  - {id: billing, label: Billing, implements: billing, portal: portal, path: /billing}\n  - {id: tickets, label: Tickets, implements: support, portal: support, path: /tickets}\n"
+	for group, want := range map[string]bool{
+		"": false, "group: {label: Help}\n": true, "group: {id: latchkey, label: Billing & Support, order: 1}\n": false, "group: {label: Help}\n" + links: false,
+	} {
+		file := writeConfig(t, "127.0.0.1:6379", links, group, "{id: web01}", "{id: web01, url: \"https://web01.example.com:2087\"}")
+		writeFile(t, filepath.Join(filepath.Dir(file), "accounts.csv"), "server,user,subscriber_unique_id\n")
+		args := []string{"config", "check", "--provisioner", "-c", file}
+		code, out, _ := run(t, args, append([]string{"LATCHKEY_SERVERS_WEB01_TOKEN=WHMTOKEN"}, operatorEnviron...))
+		if code != cli.ExitDone || strings.Contains(out, "group: warning: counts until the store has a revision") != want {
+			t.Errorf("%q: got exit code %d\n%s\nwant 0 and a warning: %v", group, code, out, want)
+		}
+	}
+}
+
 // With --provisioner the source of subscribers is checked as far as that goes without
 // a connection: a file to its last row, the others to what is needed to ask them.
 // Without it nothing of that is looked at.
