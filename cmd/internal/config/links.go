@@ -1,10 +1,7 @@
 package config
 
 import (
-	"bytes"
-	"image/png"
 	"net/url"
-	"os"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -41,11 +38,7 @@ type Link struct {
 	Path   string `koanf:"path"`
 }
 
-const (
-	maxName = 64        // characters of an app, an id or a label
-	maxIcon = 64 * 1024 // bytes; encoded it must fit into one argument of a shell
-	maxSide = 1024      // pixels; a small file can unfold into gigabytes
-)
+const maxName = 64 // characters of an app, an id or a label
 
 var (
 	linkID        = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
@@ -119,29 +112,6 @@ func (c *checker) implements(key, word string) {
 	}
 	if near := closest(word, knownPurposes); near != "" && near != word {
 		c.warn(key, "%s is no word that every server knows; did you mean %s?", quote(word), near)
-	}
-}
-
-func (c *checker) icon(key, path string) {
-	if info, err := os.Stat(path); err == nil && info.Size() > maxIcon {
-		c.problem(key, "%s has %d bytes and may have %d: make the picture smaller", path, info.Size(), maxIcon)
-		return
-	}
-	data, err := readLimited(path, maxIcon)
-	if err != nil {
-		c.problem(key, "%s: %s; give a PNG or remove the key for the built-in icon", path, cause(err))
-		return
-	}
-	head, err := png.DecodeConfig(bytes.NewReader(data))
-	if err == nil && (head.Width > maxSide || head.Height > maxSide) {
-		c.problem(key, "%s is %d×%d pixels and may be %d×%d: make the picture smaller", path, head.Width, head.Height, maxSide, maxSide)
-		return
-	}
-	if err == nil {
-		_, err = png.Decode(bytes.NewReader(data))
-	}
-	if err != nil {
-		c.problem(key, "%s is not a PNG picture: convert it, whatever its name says", path)
 	}
 }
 

@@ -223,6 +223,30 @@ func TestExportImport(t *testing.T) {
 			t.Errorf("plan with the YAML says %q, want %q alone", r.err, want)
 		}
 	})
+	t.Run("YAML by import", func(t *testing.T) {
+		w := newWorld(t, "web01")
+		w.configure(settings{links: threeLinks, group: `{id: latchkey, label: "Büro & Co", order: 4}`})
+		w.ok("apply", "--author", "ann")
+		text := w.ok("catalogue", "export")
+		write(t, filepath.Join(w.dir, "catalogue.yaml"), text)
+		if out := w.ok("catalogue", "import", "catalogue.yaml"); out != "Revision 1 has these links already.\n" {
+			t.Errorf("import says %q, want that revision 1 has them", out)
+		}
+		write(t, filepath.Join(w.dir, "own.png"), string(broker.DefaultIcon("upgrade")))
+		_, links, _ := strings.Cut(text, "links:")
+		links = "group: {order: 5}\nlinks:" + strings.Replace(links, "- id: invoices", "- id: invoices\n    icon_file: own.png", 1)
+		write(t, filepath.Join(w.dir, "catalogue.yaml"), links)
+		want := "Published revision 2: group: latchkey \"Büro & Co\" at 4 becomes latchkey \"Büro & Co\" at 5; invoices: another icon\n"
+		if out := w.ok("catalogue", "import", "catalogue.yaml"); !strings.HasPrefix(out, want) {
+			t.Errorf("import says %q, want %q", out, want)
+		}
+		if r := w.answering(text, "catalogue", "import", "-"); r.code != 0 || !strings.HasPrefix(r.out, "Published revision 3: ") {
+			t.Errorf("exit code %d, %q, %q, want revision 3 from standard input", r.code, r.out, r.err)
+		}
+		if r, err := w.store.Revision(t.Context(), 0); err != nil || r.Source != broker.SourceImport {
+			t.Errorf("got source %q (%v), want import", r.Source, err)
+		}
+	})
 	t.Run("no links at all", func(t *testing.T) {
 		w := newWorld(t, "web01")
 		w.configure(settings{more: "links: []\n"})
@@ -265,7 +289,18 @@ func TestImportRefuses(t *testing.T) {
 		name, file string
 		want       []string
 	}{
-		{"no JSON", "links: []", []string{"bad.json: is not what `catalogue export -o json` writes"}},
+		{"no JSON", `{"links": [}`, []string{"bad.json: is not what `catalogue export -o json` writes"}},
+		{"neither", "[]", []string{"nothing was published, because of\nbad.json:1: must have the sections"}},
+		{"YAML without links", "group: {id: portal}\n", []string{"bad.json: links: is required"}},
+		{"nothing", "", []string{"bad.json: links: is required"}},
+		{
+			"bad YAML, with its lines", "group:\n  label: Bob's\nportals: []\nlinks:\n  - {id: x, label: ok, implements: billing, portal: elsewhere, path: /}\n  - id: x\n    label: ok\n    icon_file: none.png\n    portal: portal\n    path: nowhere\n",
+			[]string{
+				"bad.json:2: group.label: must not contain an apostrophe", "bad.json:3: portals: is no known key: the keys here are group, links",
+				`bad.json:5: links[0].portal: "elsewhere" is not listed in portals, which has portal`, `bad.json:6: links[1].id: "x" is taken by links[0]`,
+				"bad.json:8: links[1].icon_file: ", "none.png: no such file", "bad.json:10: links[1].path: must begin with /", "bad.json:6: links[1].implements: is required",
+			},
+		},
 		{"unknown members", `{"links": [], "more": 1}`, []string{`unknown field "more"`}},
 		{
 			"bad links", `{"group": {"id": "a b", "label": "", "order": 1}, "links": [
@@ -274,7 +309,7 @@ func TestImportRefuses(t *testing.T) {
 			[]string{
 				"bad.json: group.id: ", "bad.json: group.label: ", "bad.json: links[0].label: must not contain an apostrophe",
 				"bad.json: links[0].path: must begin with /", `bad.json: links[1].id: "x" is taken by links[0]`,
-				`bad.json: links[1].portal: "elsewhere" is not listed`, "bad.json: links[1].icon_png: is no PNG", "Nothing was published.",
+				`bad.json: links[1].portal: "elsewhere" is not listed`, "bad.json: links[1].icon_png: is not a PNG picture", "Nothing was published.",
 			},
 		},
 		{"a second document", `{"links": []} {"links": []}`, []string{"bad.json: is not what", "something follows after its end"}},

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -18,7 +17,6 @@ import (
 
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
-	"github.com/latchkey-sso/latchkey/cmd/internal/config"
 	"github.com/latchkey-sso/latchkey/cmd/internal/setup"
 	"github.com/latchkey-sso/latchkey/store"
 )
@@ -109,8 +107,8 @@ func showRevision(w io.Writer, prefix string, r broker.Revision) error {
 	return errors.Join(table.Flush(), out.Flush())
 }
 
-// exported is what export writes and import reads: the keys of the configuration
-// file, with pictures inside.
+// exported is what export writes with -o json and import reads: the keys of the
+// configuration file, with pictures inside.
 type exported struct {
 	Group broker.Group            `json:"group"`
 	Links []broker.LinkDefinition `json:"links"`
@@ -120,8 +118,8 @@ func catalogueExportCommand(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Print the links in force, for a file or for import",
-		Long: `export prints the links as YAML for the key links of the configuration file, or with
--o json everything, icons included, as import reads it.`,
+		Long: `export prints the links as YAML, for the key links of the configuration file or for
+import, or with -o json everything, icons included.`,
 		Example: "  provisioner catalogue export -c latchkey.yaml\n  provisioner catalogue export -c latchkey.yaml -o json > catalogue.json",
 	}
 	source := cli.Configured(env.Env, cmd, false)
@@ -159,14 +157,24 @@ type yamlLink struct {
 	Path       string `yaml:"path"`
 }
 
+// yamlCatalogue are the keys group and links as the configuration file has them.
+type yamlCatalogue struct {
+	Group broker.Group `yaml:"group,flow"`
+	Links []yamlLink   `yaml:"links"`
+}
+
+// yaml leaves out the pictures.
+func (e exported) yaml() yamlCatalogue {
+	file := yamlCatalogue{Group: e.Group, Links: []yamlLink{}}
+	for _, l := range e.Links {
+		file.Links = append(file.Links, yamlLink{l.ID, l.Enabled, l.Label, l.Implements, l.Order, l.Portal, l.Path})
+	}
+	return file
+}
+
 func exportYAML(env Env, r broker.Revision) error {
-	file := struct {
-		Group broker.Group `yaml:"group,flow"`
-		Links []yamlLink   `yaml:"links"`
-	}{Group: r.Group}
 	var pictures []string
 	for _, l := range r.Links {
-		file.Links = append(file.Links, yamlLink{l.ID, l.Enabled, l.Label, l.Implements, l.Order, l.Portal, l.Path})
 		if !bytes.Equal(l.Icon, broker.DefaultIcon(l.ID)) {
 			pictures = append(pictures, l.ID)
 		}
@@ -176,20 +184,21 @@ func exportYAML(env Env, r broker.Revision) error {
 	}
 	e := yaml.NewEncoder(env.Out)
 	e.SetIndent(2)
-	return errors.Join(e.Encode(file), e.Close())
+	return errors.Join(e.Encode(exported{Group: r.Group, Links: r.Links}.yaml()), e.Close())
 }
 
 func catalogueImportCommand(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE|default|-",
 		Short: "Publish links as a new revision",
-		Long: `import publishes the links of a file that export -o json has written (- for standard
-input), or with the word default the fourteen default links, leading to the first
-portal of the configuration.
+		Long: `import publishes the links of a file that export has written, as YAML or with -o json
+(- for standard input), or with the word default the fourteen default links, leading
+to the first portal of the configuration. YAML may name icons by icon_file; a link
+without has the built-in icon of its id.
 
 A configuration file with the key links publishes its own at the next apply, which
 then asks for --overwrite. Leave links out of it to manage them here.`,
-		Example: "  provisioner catalogue import default -c latchkey.yaml",
+		Example: "  provisioner catalogue import default -c latchkey.yaml\n  provisioner catalogue import catalogue.yaml -c latchkey.yaml",
 		Args:    cobra.ExactArgs(1),
 	}
 	source := cli.Configured(env.Env, cmd, false)
@@ -225,52 +234,6 @@ then asks for --overwrite. Leave links out of it to manage them here.`,
 		})
 	}
 	return cmd
-}
-
-const maxImport = 16 << 20 // bytes
-
-// readImport reads and checks links from outside of the configuration file by the
-// rules that hold inside.
-func readImport(env Env, cfg *config.Config, name string) (broker.Revision, error) {
-	r := broker.Revision{Source: broker.SourceImport, Group: broker.Group{ID: cfg.Group.ID, Label: cfg.Group.Label, Order: cfg.Group.Order}}
-	if name == "default" {
-		r.Links = broker.DefaultLinks(cfg.Portals[0].ID)
-		return r, nil
-	}
-	in := env.In
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return r, cli.Usagef("%w", err)
-		}
-		defer file.Close()
-		in = file
-	}
-	data, err := io.ReadAll(io.LimitReader(in, maxImport+1))
-	switch {
-	case err != nil:
-		return r, fmt.Errorf("read %s: %w", name, err)
-	case len(data) > maxImport:
-		return r, cli.Usagef("%s: is over 16 MiB: is it the right file?", name)
-	}
-	e := exported{Group: r.Group}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	err = decoder.Decode(&e)
-	if err == nil && e.Links == nil {
-		err = errors.New("it has no links")
-	}
-	if _, more := decoder.Token(); err == nil && more != io.EOF {
-		err = errors.New("something follows after its end")
-	}
-	if err != nil {
-		return r, cli.Usagef("%s: is not what `catalogue export -o json` writes: %w", name, err)
-	}
-	r.Group, r.Links = e.Group, e.Links
-	if problems := checkLinks(cfg, r); len(problems) > 0 {
-		return r, cli.Usagef("%s: %s\nNothing was published.", name, strings.Join(problems, "\n"+name+": "))
-	}
-	return r, nil
 }
 
 func catalogueHistoryCommand(env Env) *cobra.Command {
