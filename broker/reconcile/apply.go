@@ -152,24 +152,17 @@ type outcome struct {
 // session cannot go on; the outcomes tell what was done all the same.
 func (s *session) apply(ctx context.Context, jobs []*job) ([]outcome, error) {
 	defer s.lock(jobs)()
-	jobs = slices.DeleteFunc(slices.Clone(jobs), s.overtaken)
-	if err := s.recheckGroups(ctx, jobs); err != nil {
+	jobs, err := s.begin(ctx, jobs)
+	if err != nil {
 		return nil, err
 	}
-	var before []AccountChanges
 	var commands []Command
 	for _, j := range jobs {
-		c := AccountChanges{Account: j.plan.Account, Changes: j.first}
 		for _, a := range j.actions {
-			c.Changes = append(c.Changes, a.before...)
 			if a.command != nil {
 				commands = append(commands, *a.command)
 			}
 		}
-		before = append(before, c)
-	}
-	if _, err := s.write(ctx, before); err != nil {
-		return nil, err
 	}
 	replies, failure := s.runSplit(ctx, commands)
 	outcomes, after := settle(jobs, replies)
@@ -188,11 +181,32 @@ func (s *session) apply(ctx context.Context, jobs []*job) ([]outcome, error) {
 	return outcomes, failure
 }
 
+// begin writes into the store what it is to know before the server does, and returns
+// the jobs that are still to be done.
+func (s *session) begin(ctx context.Context, jobs []*job) ([]*job, error) {
+	s.writing.RLock()
+	defer s.writing.RUnlock()
+	jobs = slices.DeleteFunc(slices.Clone(jobs), s.overtaken)
+	if err := s.recheckGroups(ctx, jobs); err != nil {
+		return nil, err
+	}
+	var before []AccountChanges
+	for _, j := range jobs {
+		c := AccountChanges{Account: j.plan.Account, Changes: j.first}
+		for _, a := range j.actions {
+			c.Changes = append(c.Changes, a.before...)
+		}
+		before = append(before, c)
+	}
+	_, err := s.write(ctx, before)
+	return jobs, err
+}
+
 // overtaken reports whether a job's account was changed by somebody who knew more. A
 // rotation knows no subscriber but the one of the record that it has read.
 func (s *session) overtaken(j *job) bool {
 	user := j.plan.Account.User
-	return s.outdated(user, s.order.began) || s.order.Policy.Rotate && s.handedOver(user, j.plan.Subscriber)
+	return s.outdated(user, s.order.known()) || s.order.Policy.Rotate && s.handedOver(user, j.plan.Subscriber)
 }
 
 // recheckGroups leaves open whose a group is where the record has changed since the

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/latchkey-sso/latchkey/broker"
 )
@@ -14,6 +15,7 @@ import (
 // Directory knows whose each account is. A nil one knows nobody.
 type Directory struct {
 	subscribers map[broker.Account]string
+	asOf        time.Time
 }
 
 // Subscriber returns whose an account is.
@@ -55,11 +57,12 @@ func (e *SourceError) add(format string, args ...any) {
 	e.Problems = append(e.Problems, fmt.Sprintf(format, args...))
 }
 
-// ReadDirectory reads all subscribers. servers are the ids that the configuration
+// ReadDirectory reads all subscribers, from now on: of two that were read, the one
+// that began later knows more. servers are the ids that the configuration
 // knows. Its error is a *SourceError when rows are wrong: a server that is not
 // known, an empty or impossible name or id, an account that is there twice.
-func ReadDirectory(ctx context.Context, source Subscriptions, servers []string) (*Directory, error) {
-	d := &Directory{subscribers: map[broker.Account]string{}}
+func ReadDirectory(ctx context.Context, source Subscriptions, servers []string, now time.Time) (*Directory, error) {
+	d := &Directory{subscribers: map[broker.Account]string{}, asOf: now}
 	known := map[string]bool{}
 	for _, s := range servers {
 		known[s] = true

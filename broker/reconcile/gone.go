@@ -115,7 +115,7 @@ func (w *serverRun) lookAgain(users []string) (left []string, err error) {
 				return err
 			}
 			for _, user := range portion {
-				if s.outdated(user, o.began) { // a request has come to it, and may not have ended
+				if s.outdated(user, o.known()) { // a request has come to it, and may not have ended
 					o.undone(broker.Account{Server: w.server, User: user})
 				}
 			}

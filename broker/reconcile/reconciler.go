@@ -102,6 +102,14 @@ type Order struct {
 	began time.Time
 }
 
+// known is when that was so by which the order is carried out.
+func (o Order) known() time.Time {
+	if o.Directory != nil {
+		return o.Directory.asOf
+	}
+	return o.began
+}
+
 // Result is what came of a run.
 type Result struct {
 	// Operation is its number in the journal; 0 for a dry run.

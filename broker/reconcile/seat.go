@@ -12,6 +12,7 @@ import (
 // seat is this process's right to work on a server: its lease, kept alive. All
 // that the process does on the server goes on from one seat.
 type seat struct {
+	*knowledge
 	lease Lease
 	// alive ends when the lease is lost, and with it all work on the server.
 	alive context.Context
@@ -20,9 +21,6 @@ type seat struct {
 
 	mu   sync.Mutex
 	busy map[string]*userLock
-	// fresh are accounts that were done on request, with when that began: what a run
-	// knew before is older than what was known then.
-	fresh map[string]time.Time
 	// owners are the subscribers that this process has given accounts, by user.
 	owners map[string]string
 }
@@ -48,8 +46,9 @@ type seats struct {
 // store is asked, so that a slow store holds up one server only.
 type place struct {
 	sync.Mutex
-	seat  *seat
-	users int
+	knowledge knowledge
+	seat      *seat
+	users     int
 }
 
 func (s *seats) place(server string) *place {
@@ -81,7 +80,7 @@ func (s *seats) take(ctx context.Context, server string) (*seat, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.seat, p.users = newSeat(ctx, lease), 1
+	p.seat, p.users = newSeat(ctx, lease, &p.knowledge), 1
 	go s.keep(p.seat, asked.Add(s.ttl))
 	return p.seat, nil
 }
@@ -94,29 +93,12 @@ func (s *seats) has(server string) bool {
 	return p.seat != nil && p.seat.alive.Err() == nil
 }
 
-func newSeat(ctx context.Context, lease Lease) *seat {
+func newSeat(ctx context.Context, lease Lease, k *knowledge) *seat {
 	alive, halt := context.WithCancelCause(context.WithoutCancel(ctx))
 	return &seat{
-		lease: lease, alive: alive, halt: halt, done: make(chan struct{}),
-		busy: map[string]*userLock{}, fresh: map[string]time.Time{}, owners: map[string]string{},
+		knowledge: k, lease: lease, alive: alive, halt: halt, done: make(chan struct{}),
+		busy: map[string]*userLock{}, owners: map[string]string{},
 	}
-}
-
-// refresh notes that users are being done by what is known at a time.
-func (s *seat) refresh(users []string, at time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, user := range users {
-		s.fresh[user] = at
-	}
-}
-
-// outdated reports whether a user has been done by later knowledge than that of a
-// time.
-func (s *seat) outdated(user string, at time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fresh[user].After(at)
 }
 
 // handOver notes to whom a user is being given. It comes before the store is

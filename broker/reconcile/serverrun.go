@@ -97,7 +97,7 @@ func (w *serverRun) seated(work func(context.Context, *session) error) error {
 // needs none.
 func (w *serverRun) seat() (*seat, func() error, error) {
 	if w.order.DryRun {
-		s := newSeat(w.hard, Lease{Server: w.server})
+		s := newSeat(w.hard, Lease{Server: w.server}, &knowledge{})
 		return s, func() error { s.halt(errReleased); return nil }, nil
 	}
 	for {
@@ -243,9 +243,6 @@ func (w *serverRun) portion(ctx context.Context, s *session, users []string) err
 	accounts := make([]broker.Account, len(users))
 	for i, user := range users {
 		accounts[i] = broker.Account{Server: w.server, User: user}
-	}
-	if w.order.nested && w.order.Directory != nil {
-		s.refresh(users, w.order.began)
 	}
 	records, err := s.load(ctx, accounts)
 	if err != nil {

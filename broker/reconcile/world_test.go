@@ -146,7 +146,7 @@ func (w *world) readDirectory() *reconcile.Directory {
 		source.list = append(source.list, row(1, a.Server, a.User, id))
 	}
 	w.mu.Unlock()
-	return ok(reconcile.ReadDirectory(context.Background(), source, slices.Collect(maps.Keys(w.servers))))(w.t)
+	return ok(reconcile.ReadDirectory(context.Background(), source, slices.Collect(maps.Keys(w.servers)), time.Now()))(w.t)
 }
 
 // order fills in what an order of a policy needs.

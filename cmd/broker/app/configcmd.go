@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -126,7 +127,7 @@ func subscriberProblems(ctx context.Context, path string, cfg *config.Config) []
 	for _, s := range cfg.Servers {
 		servers = append(servers, s.ID)
 	}
-	_, err := reconcile.ReadDirectory(ctx, subscribers.NewFile(file), servers)
+	_, err := reconcile.ReadDirectory(ctx, subscribers.NewFile(file), servers, time.Now())
 	wrong, is := errors.AsType[*reconcile.SourceError](err)
 	switch {
 	case err == nil:

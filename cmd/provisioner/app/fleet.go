@@ -113,7 +113,7 @@ func (f *fleet) directory(ctx context.Context) (*reconcile.Directory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("subscribers: %w", err)
 	}
-	return reconcile.ReadDirectory(ctx, source, servers)
+	return reconcile.ReadDirectory(ctx, source, servers, f.env.Now())
 }
 
 func (f *fleet) source() (reconcile.Subscriptions, error) {
