@@ -28,7 +28,7 @@ const (
 	// EventNotNow: the store could not be asked; Err says why, Attempt which
 	// attempt of the click it was.
 	EventNotNow EventKind = "not now"
-	// EventDisabled: sign-on is switched off for the app.
+	// EventDisabled: sign-on is switched off, by a control (Control) or for the app.
 	EventDisabled EventKind = "sign-on disabled"
 	// EventRedeemed: a claimant took a one-time token.
 	EventRedeemed EventKind = "redeemed"
@@ -54,6 +54,8 @@ type Event struct {
 	Link       Link
 	Subscriber string
 	Cause      Cause
+	// Control is the target of the control that switched sign-on off.
+	Control string
 	// Portal is where the browser goes, or the client that asked, if there is one
 	// of that name.
 	Portal string

@@ -115,8 +115,13 @@ func (r AutologinRequest) validate() error {
 // a *staleError.
 func (b *Broker) issue(ctx context.Context, r AutologinRequest, fresh bool) (Answer, error) {
 	now := b.cfg.Now()
+	controls, err := b.controls()
+	if err != nil {
+		return Answer{}, err
+	}
+	control, off := controls.find(r.Link, r.Subscriber, now)
 	destination, listed := b.cfg.Catalogue().Lookup(r.Link.App)
-	enabled := listed && destination.Enabled
+	enabled := listed && destination.Enabled && !off
 	source := b.sourceCause(r.Link.Server, r.From.Address)
 	fresh = fresh && enabled && source == ""
 
@@ -131,7 +136,7 @@ func (b *Broker) issue(ctx context.Context, r AutologinRequest, fresh bool) (Ans
 		Token:     token, TTL: b.cfg.OneTimeTokenTTL,
 		Grant: Grant{Token: token.Digest(), Link: r.Link, Subscriber: r.Subscriber, IssuedAt: now},
 	}
-	if enabled {
+	if listed {
 		in.Redeemer = destination.Portal.redeemer()
 	}
 	issued, err := storeCall(ctx, b, func(ctx context.Context) (Issued, error) { return b.cfg.SignOns.Issue(ctx, in) })
@@ -158,6 +163,9 @@ func (b *Broker) issue(ctx context.Context, r AutologinRequest, fresh bool) (Ans
 	}
 	if !enabled {
 		event.Kind = EventDisabled
+		if off {
+			event.Control = control.Target.String()
+		}
 		b.record(ctx, event)
 		return Answer{}, &Error{Reason: ReasonSignOnDisabled}
 	}

@@ -33,6 +33,10 @@ type Config struct {
 	// Both are called for each request and must not block.
 	Catalogue func() *Catalogue
 	Keys      func() *KeyRing
+	// Controls returns what sign-on is switched off for, and whether that is known
+	// to be no older than MaxControlsAge. It is called for each request and must not
+	// block.
+	Controls func() (*Controls, bool)
 
 	SignOns SignOns
 	// Rotations is optional.
@@ -42,6 +46,11 @@ type Config struct {
 	// Random is the source of tokens: crypto/rand.Reader.
 	Random io.Reader
 }
+
+// MaxControlsAge is how old the known controls may be. Nobody is signed on by older
+// ones: a block that cannot be seen must not be got round by cutting us off from
+// it.
+const MaxControlsAge = 5 * time.Second
 
 // Broker signs people on. It is safe for concurrent use.
 type Broker struct {
@@ -188,6 +197,18 @@ type Origin struct {
 	RequestID string
 	// Address is the client's, after trusted proxies were taken off.
 	Address netip.Addr
+}
+
+// errStaleControls: it is not known what sign-on is switched off for.
+var errStaleControls = errors.New("the controls could not be read for some time")
+
+// controls returns the controls, or ReasonUnavailable when they may be too old.
+func (b *Broker) controls() (*Controls, error) {
+	controls, fresh := b.cfg.Controls()
+	if !fresh {
+		return nil, &Error{Reason: ReasonUnavailable, Err: errStaleControls}
+	}
+	return controls, nil
 }
 
 // storeCall bounds one call of the store and turns what it cannot answer into

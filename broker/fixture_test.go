@@ -81,6 +81,8 @@ type world struct {
 	now       time.Time
 	catalogue *broker.Catalogue
 	keys      *broker.KeyRing
+	controls  *broker.Controls
+	stale     bool // the controls are not known to be fresh
 }
 
 // newWorld makes a world; change may replace parts of the configuration, among
@@ -133,7 +135,7 @@ func (w *world) config(s broker.SignOns) broker.Config {
 			"web01": {},
 			"web02": {SourceIPs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28"), netip.MustParsePrefix("2001:db8::/64")}},
 		},
-		Catalogue: w.currentCatalogue, Keys: w.currentKeys, SignOns: s, Audit: w.audit, Now: w.clock, Random: rand.Reader,
+		Catalogue: w.currentCatalogue, Keys: w.currentKeys, Controls: w.currentControls, SignOns: s, Audit: w.audit, Now: w.clock, Random: rand.Reader,
 	}
 }
 
@@ -153,6 +155,25 @@ func (w *world) currentKeys() *broker.KeyRing {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.keys
+}
+
+func (w *world) currentControls() (*broker.Controls, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.controls, !w.stale
+}
+
+// control puts these controls in force, and no others.
+func (w *world) control(list ...broker.Control) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.controls = broker.NewControls(list)
+}
+
+func (w *world) setStale(stale bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stale = stale
 }
 
 // advance moves the clock of the broker and of the store.

@@ -90,6 +90,10 @@ func (b *Broker) sign(c Claims) (Assertion, error) {
 }
 
 func (b *Broker) redeem(ctx context.Context, in Redeem, from Origin) (Claims, *Destination, error) {
+	// Whoever does not know the controls consumes nothing.
+	if _, err := b.controls(); err != nil {
+		return Claims{}, nil, err
+	}
 	in.At = b.cfg.Now()
 	found, err := storeCall(ctx, b, func(ctx context.Context) (Redemption, error) { return b.cfg.SignOns.Redeem(ctx, in) })
 	if err != nil {
@@ -100,6 +104,12 @@ func (b *Broker) redeem(ctx context.Context, in Redeem, from Origin) (Claims, *D
 		b.record(ctx, Event{Kind: EventMismatch, From: from, Token: token.String(), Claim: claim})
 		return Claims{}, nil, errors.New("the store answered with the grant of another token")
 	}
+	// Asked again: what was switched off meanwhile counts.
+	controls, err := b.controls()
+	if err != nil {
+		return Claims{}, nil, err
+	}
+	control, off := controls.find(found.Grant.Link, found.Grant.Subscriber, found.Grant.IssuedAt)
 	destination, listed := b.cfg.Catalogue().Lookup(found.Grant.Link.App)
 	event := Event{
 		From: from, Link: found.Grant.Link, Subscriber: found.Grant.Subscriber,
@@ -117,6 +127,8 @@ func (b *Broker) redeem(ctx context.Context, in Redeem, from Origin) (Claims, *D
 	case found.Outcome == Expired, found.Outcome == Repeated && !in.At.Before(found.RedeemedAt.Add(AssertionLifetime)):
 		// A repetition gets the first assertion again, which is worth nothing now.
 		event.Kind, refusal.Reason = EventExpired, ReasonTokenExpired
+	case off:
+		event.Kind, refusal.Reason, event.Control = EventDisabled, ReasonSignOnDisabled, control.Target.String()
 	case !listed || !destination.Enabled || destination.Portal.redeemer() != in.Redeemer:
 		// Switched off or moved to another portal since the token was issued.
 		event.Kind, refusal.Reason = EventDisabled, ReasonSignOnDisabled

@@ -1,6 +1,7 @@
 // Package store keeps in Redis (standalone, behind Sentinel or in a Cluster) what
 // brokers and provisioners share: accounts with their links, one-time tokens,
-// leases, requests, the journal of operations and the revisions of the catalogue.
+// controls, leases, requests, the journal of operations and the revisions of the
+// catalogue.
 // It implements the ports that packages broker and reconcile declare and knows
 // nothing of HTTP.
 //
@@ -19,6 +20,7 @@
 //	latchkey:{operations}long      zset    operations whose logs are long and kept whole
 //	latchkey:{operations}pulse:7   string  there while the operation goes on
 //	latchkey:{catalogue}           hash    revisions by number, and the current number
+//	latchkey:{catalogue}controls   hash    controls by target; beside it their version
 //	latchkey:{catalogue}daemon     string  there while a provisioner daemon is alive
 //
 // An account has a field per app with its confirmed link token, and up to three

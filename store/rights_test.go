@@ -186,5 +186,12 @@ func publishing(t *testing.T, s *store.Store) error {
 	if _, err := s.Status(t.Context()); err != nil {
 		return err
 	}
+	control := broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeEverything}, At: created}
+	if err := s.SetControl(t.Context(), control, created); err != nil {
+		return err
+	}
+	if _, err := s.Controls(t.Context()); err != nil {
+		return err
+	}
 	return errors.Join(s.Beat(t.Context(), time.Minute), s.Resign(t.Context()))
 }

@@ -13,6 +13,9 @@ import (
 type Status struct {
 	// Revision of the catalogue that is in force; 0 when there is none.
 	Revision int
+	// Controls is the version of the controls: another one after each change; empty
+	// when there never was one.
+	Controls string
 	// Daemon: a provisioner daemon is alive and serves requests.
 	Daemon bool
 }
@@ -45,17 +48,20 @@ func (s *Store) Resign(ctx context.Context) error {
 func (s *Store) Status(ctx context.Context) (Status, error) {
 	pipe := s.client.Pipeline()
 	current := pipe.HMGet(ctx, s.catalogueKey(), currentField)
+	controls := pipe.Get(ctx, s.controlsVersionKey())
 	daemon := pipe.Get(ctx, s.daemonKey())
 	_, _ = pipe.Exec(ctx) // each reply has its own error
 	if err := current.Err(); err != nil {
 		return Status{}, fmt.Errorf("read status: %w", err)
 	}
-	if err := daemon.Err(); err != nil && !errors.Is(err, redis.Nil) {
-		return Status{}, fmt.Errorf("read status: %w", err)
+	for _, reply := range []*redis.StringCmd{controls, daemon} {
+		if err := reply.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return Status{}, fmt.Errorf("read status: %w", err)
+		}
 	}
 	revision, err := numberIn(current.Val())
 	if err != nil {
 		return Status{}, fmt.Errorf("read status: revision in force: %w", err)
 	}
-	return Status{Revision: int(revision), Daemon: daemon.Val() != ""}, nil
+	return Status{Revision: int(revision), Controls: controls.Val(), Daemon: daemon.Val() != ""}, nil
 }

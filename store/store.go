@@ -37,6 +37,7 @@ type Store struct {
 	acquire, renew              *redis.Script
 	add, due, done              *redis.Script
 	begin, end, log, publish    *redis.Script
+	control                     *redis.Script
 	// scripts are all of them.
 	scripts []*redis.Script
 }
@@ -54,6 +55,7 @@ func New(cfg Config) *Store {
 	s.acquire, s.renew = load("acquire"), load("renew")
 	s.add, s.due, s.done = load("add"), load("due"), load("done")
 	s.begin, s.end, s.log, s.publish = load("begin"), load("end"), load("log"), load("publish")
+	s.control = load("control")
 	return s
 }
 

@@ -39,6 +39,7 @@ func (a *audit) Record(_ context.Context, e broker.Event) {
 	add("app", e.Link.App)
 	add("subscriber", e.Subscriber)
 	add("cause", string(e.Cause))
+	add("control", e.Control)
 	add("portal", e.Portal)
 	add("token", e.Token)
 	add("claim", e.Claim)

@@ -93,7 +93,7 @@ func New(o Options) (_ *Broker, err error) {
 	if err := b.openStore(o); err != nil {
 		return nil, err
 	}
-	if b.follower, err = newFollower(o.Config, b.store, o.Log); err != nil {
+	if b.follower, err = newFollower(o.Config, b.store, o.Now, o.Log); err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}
 	domain := newDomain(o, b.store, b.keys.current, b.follower)
@@ -133,6 +133,7 @@ func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing, f *follow
 		Servers:         servers,
 		Catalogue:       f.current,
 		Keys:            keys,
+		Controls:        f.controls,
 		SignOns:         &outageLog{SignOns: s, log: o.Log},
 		Rotations:       f,
 		Audit:           &audit{log: o.Log.Named(cli.AuditName)},
@@ -210,6 +211,8 @@ func (b *Broker) ready(ctx context.Context) error {
 // order.
 func (b *Broker) Run(ctx context.Context) error {
 	defer b.close()
+	// Where the store answers at once, so do the first clicks.
+	_ = b.tryStore(ctx, storeTimeout)
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(b.public, b.listener) })
 	group.Go(func() error { return serve(b.operators, b.opListen) })
@@ -271,29 +274,30 @@ func (b *Broker) watchFiles(ctx context.Context) {
 	}
 }
 
-// useStore repeats until Redis has the scripts and has told which catalogue is in
-// force, logging each kind of failure once; then it follows the store.
+// tryStore puts the scripts into Redis and asks what is in force.
+func (b *Broker) tryStore(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := b.store.LoadScripts(ctx)
+	if err == nil {
+		err = b.follower.look(ctx)
+	}
+	if err != nil {
+		b.loadError.Store(&err)
+		return err
+	}
+	b.loaded.Store(true)
+	b.log.Info("store is ready")
+	return nil
+}
+
+// useStore tries until the store is ready, logging each kind of failure once; then
+// it follows the store.
 func (b *Broker) useStore(ctx context.Context) {
 	tick := time.NewTicker(loadInterval)
 	defer tick.Stop()
-	for complaint := ""; ; {
-		call, cancel := context.WithTimeout(ctx, 2*time.Second)
-		err := b.store.LoadScripts(call)
-		if err == nil {
-			err = b.follower.look(call)
-		}
-		cancel()
-		if err == nil {
-			b.loaded.Store(true)
-			b.log.Info("store is ready")
-			b.follower.run(ctx)
-			return
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		b.loadError.Store(&err)
-		if complaint != err.Error() {
+	for complaint := ""; !b.loaded.Load(); {
+		if err := b.tryStore(ctx, 2*time.Second); err != nil && complaint != err.Error() && ctx.Err() == nil {
 			complaint = err.Error()
 			b.log.Warn("the store is not ready; trying on", zap.Error(err), zap.Strings("addresses", b.cfg.Store.Addresses))
 		}
@@ -303,6 +307,7 @@ func (b *Broker) useStore(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+	b.follower.run(ctx)
 }
 
 // close gives back what New opened.

@@ -17,24 +17,28 @@ import (
 )
 
 // followEvery is how often the store is asked for what has changed, and
-// followTimeout how long that may take.
+// followTimeout how long that may take. A control is in force everywhere within a
+// second.
 const (
-	followEvery   = time.Second
+	followEvery   = 500 * time.Millisecond
 	followTimeout = 2 * time.Second
 )
 
-// follower keeps in memory what others change in the store: the revision of the
-// catalogue that is in force, and whether a provisioner's daemon is alive.
+// follower keeps in memory what others change in the store: the controls, the
+// revision of the catalogue that is in force, and whether a provisioner's daemon is
+// alive.
 type follower struct {
 	cfg   *config.Config
 	store *store.Store
 	log   *zap.Logger
+	now   func() time.Time
 	// file is the catalogue of the configuration, in force while the store has
 	// no revision.
 	file *broker.Catalogue
 
 	catalogue atomic.Pointer[broker.Catalogue]
 	daemon    atomic.Bool
+	known     atomic.Pointer[knownControls]
 
 	number    int    // revision in catalogue; 0 = file
 	refused   int    // the store's revision, when it cannot be used; else 0
@@ -43,18 +47,34 @@ type follower struct {
 
 var _ broker.Rotations = (*follower)(nil)
 
-func newFollower(cfg *config.Config, s *store.Store, log *zap.Logger) (*follower, error) {
+// knownControls are the controls as they were at a time.
+type knownControls struct {
+	controls *broker.Controls
+	version  string
+	at       time.Time
+}
+
+func newFollower(cfg *config.Config, s *store.Store, now func() time.Time, log *zap.Logger) (*follower, error) {
 	file, err := setup.NewCatalogue(cfg)
 	if err != nil {
 		return nil, err
 	}
-	f := &follower{cfg: cfg, store: s, log: log.Named("catalogue"), file: file}
+	f := &follower{cfg: cfg, store: s, log: log.Named("catalogue"), now: now, file: file}
 	f.catalogue.Store(file)
 	return f, nil
 }
 
 // current returns the catalogue that is in force.
 func (f *follower) current() *broker.Catalogue { return f.catalogue.Load() }
+
+// controls returns what sign-on is switched off for, and whether that is fresh.
+func (f *follower) controls() (*broker.Controls, bool) {
+	known := f.known.Load()
+	if known == nil {
+		return nil, false
+	}
+	return known.controls, f.now().Sub(known.at) <= broker.MaxControlsAge
+}
 
 // Served implements broker.Rotations.
 func (f *follower) Served() bool { return f.daemon.Load() }
@@ -68,12 +88,16 @@ func (f *follower) RequestRotation(ctx context.Context, a broker.Account) error 
 func (f *follower) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, followTimeout)
 	defer cancel()
+	asked := f.now()
 	status, err := f.store.Status(ctx)
 	if err != nil {
 		f.daemon.Store(false)
 		return err
 	}
 	f.daemon.Store(status.Daemon)
+	if err := f.control(ctx, status.Controls, asked); err != nil {
+		return err
+	}
 	switch {
 	case status.Revision == f.number:
 		f.refused = 0
@@ -87,6 +111,24 @@ func (f *follower) look(ctx context.Context) error {
 		return nil // revisions do not change, and neither does our configuration
 	}
 	return f.adopt(ctx, status.Revision)
+}
+
+// control puts the controls in force that had a version at a time. Read later they
+// may be newer ones: their version will be seen with the next look, and they are
+// read once more.
+func (f *follower) control(ctx context.Context, version string, at time.Time) error {
+	known := f.known.Load()
+	if known != nil && known.version == version {
+		f.known.Store(&knownControls{known.controls, version, at})
+		return nil
+	}
+	controls, err := f.store.Controls(ctx)
+	if err != nil {
+		return err
+	}
+	f.known.Store(&knownControls{controls, version, at})
+	f.log.Info("controls in force", zap.Int("kept", len(controls.List())))
+	return nil
 }
 
 // lookBack is how many revisions are tried when the last ones cannot be used.
@@ -152,7 +194,7 @@ func (f *follower) run(ctx context.Context) {
 			f.complaint = ""
 		case ctx.Err() == nil && f.complaint != err.Error():
 			f.complaint = err.Error()
-			f.log.Warn("the store does not tell whether the catalogue has changed; the known one stays in force", zap.Error(err))
+			f.log.Warn("the store does not tell what has changed; the known catalogue stays in force, and after five seconds servers are told to retry", zap.Error(err))
 		}
 	}
 }

@@ -142,7 +142,7 @@ const (
 	logBad     = "a revision of the catalogue cannot be used: publish one that can"
 	logGone    = "the store has no revision of the catalogue any more: the configuration's links are in force"
 	logLeftOut = "link left out"
-	logAway    = "the store does not tell whether the catalogue has changed; the known one stays in force"
+	logAway    = "the store does not tell what has changed; the known catalogue stays in force, and after five seconds servers are told to retry"
 )
 
 // wantLogged wants a message so many times and returns the fields of the last.

@@ -14,7 +14,7 @@ func newRoot(env cli.Env) *cobra.Command {
 		Use:   "broker",
 		Short: "One-click sign-in from cPanel to your customer portal",
 		Long: `broker answers cPanel servers, browsers and customer portals, and manages single
-links, signing keys and the configuration by hand.
+links, controls, signing keys and the configuration by hand.
 
 It reads one configuration file. Flags override the environment (LATCHKEY_...),
 the environment overrides the file.
@@ -23,6 +23,6 @@ Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 interrupted.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(serveCommand(env), configCommand(env), keysCommand(env), linksCommand(env))
+	root.AddCommand(serveCommand(env), configCommand(env), keysCommand(env), linksCommand(env), controlsCommand(env))
 	return root
 }

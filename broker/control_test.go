@@ -1,0 +1,165 @@
+package broker_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/latchkey-sso/latchkey/broker"
+)
+
+func target(scope broker.ControlScope, name string) broker.ControlTarget {
+	return broker.ControlTarget{Scope: scope, Name: name}
+}
+
+// everyTarget are the controls that concern bob's invoices; elsewhere are those that
+// do not.
+var (
+	everyTarget = []broker.ControlTarget{
+		target(broker.ScopeSubscriber, aSubscriber), target(broker.ScopeAccount, "web01/bob"), target(broker.ScopeApp, invoices.App),
+		target(broker.ScopeServer, "web01"), target(broker.ScopeEverything, ""),
+	}
+	elsewhere = []broker.ControlTarget{
+		target(broker.ScopeSubscriber, "12345"), target(broker.ScopeAccount, "web02/bob"), target(broker.ScopeApp, billing.App),
+		target(broker.ScopeServer, "web02"), target(broker.ScopeServer, aSubscriber), target(broker.ScopeSubscriber, "web01"),
+	}
+)
+
+func TestAControlEndsSignOn(t *testing.T) {
+	for _, of := range everyTarget {
+		t.Run(of.String(), func(t *testing.T) {
+			w := newWorld(t)
+			outstanding, taken, claim := w.issue(invoices), w.issue(invoices), newClaim(t)
+			if _, err := w.login(taken, claim); err != nil {
+				t.Fatal(err)
+			}
+			w.audit.take()
+			w.control(broker.Control{Target: of, At: w.clock()})
+
+			answer, err := w.broker.Autologin(t.Context(), w.click(invoices))
+			wantRefusal(t, err, broker.Error{Reason: broker.ReasonSignOnDisabled})
+			if !answer.RedirectURL.IsZero() {
+				t.Error("got a one-time URL beside the refusal")
+			}
+			refused := event(broker.EventDisabled, invoices, w.clock())
+			refused.Control = of.String()
+			w.wantEvents(refused)
+
+			for name, token := range map[string]broker.OneTimeToken{"outstanding": outstanding, "taken by the same claimant": taken} {
+				handover, err := w.login(token, claim)
+				wantRefusal(t, err, broker.Error{Reason: broker.ReasonSignOnDisabled, WayOn: wayOn})
+				wantNoFormPost(t, handover)
+				want := redemption(w, broker.EventDisabled, invoices, "portal", token, claim.ID(), claim.ID())
+				want.Control = of.String()
+				t.Log(name)
+				w.wantEvents(want)
+			}
+
+			w.control()
+			if _, err := w.broker.Autologin(t.Context(), w.click(invoices)); err != nil {
+				t.Errorf("without the control: %v", err)
+			}
+		})
+	}
+}
+
+func TestControlsOfOthersEndNothing(t *testing.T) {
+	w := newWorld(t)
+	var list []broker.Control
+	for _, of := range elsewhere {
+		list = append(list, broker.Control{Target: of, At: noon})
+	}
+	w.control(list...)
+	if _, err := w.login(w.issue(invoices), newClaim(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever has no valid link token learns nothing of controls.
+func TestAControlIsShownToValidLinkTokensOnly(t *testing.T) {
+	w := newWorld(t)
+	w.control(broker.Control{Target: target(broker.ScopeEverything, "")})
+	click := w.click(invoices)
+	click.Token = w.linkTokens[billing]
+	_, err := w.broker.Autologin(t.Context(), click)
+	wantRefusal(t, err, broker.Error{Reason: broker.ReasonAccessDenied})
+}
+
+func TestAPauseEndsByItselfAndItsTokensStayDead(t *testing.T) {
+	w := newWorld(t)
+	before := w.issue(invoices)
+	w.control(broker.Control{Target: target(broker.ScopeServer, "web01"), At: noon, Until: noon.Add(time.Minute)})
+	w.advance(time.Minute - time.Second)
+	if _, err := w.broker.Autologin(t.Context(), w.click(invoices)); broker.ReasonOf(err) != broker.ReasonSignOnDisabled {
+		t.Errorf("a second before its end: got %v, want sign_on_disabled", err)
+	}
+	w.advance(time.Second)
+	after := w.issue(invoices)
+	if _, err := w.login(after, newClaim(t)); err != nil {
+		t.Errorf("at its end: %v", err)
+	}
+	if _, err := w.login(before, newClaim(t)); broker.ReasonOf(err) != broker.ReasonSignOnDisabled {
+		t.Errorf("a token from before the pause: got %v, want sign_on_disabled", err)
+	}
+}
+
+// Without fresh controls nobody is signed on, and nothing is consumed.
+func TestStaleControlsSignNobodyOn(t *testing.T) {
+	w := newWorld(t)
+	token, claim := w.issue(invoices), newClaim(t)
+	desk := w.issue(tickets)
+	w.setStale(true)
+	answer, err := w.broker.Autologin(t.Context(), w.click(invoices))
+	if err != nil || answer.RetryAfter == 0 || !answer.RedirectURL.IsZero() {
+		t.Errorf("click: got %+v, %v, want retry", answer, err)
+	}
+	if _, err := w.login(token, claim); broker.ReasonOf(err) != broker.ReasonUnavailable {
+		t.Errorf("login: got %v, want unavailable", err)
+	}
+	if _, err := w.exchange("desk", desk, claim); broker.ReasonOf(err) != broker.ReasonUnavailable {
+		t.Errorf("exchange: got %v, want unavailable", err)
+	}
+	w.setStale(false)
+	if _, err := w.login(token, newClaim(t)); err != nil {
+		t.Errorf("login with fresh controls: %v", err)
+	}
+	if _, err := w.exchange("desk", desk, claim); err != nil {
+		t.Errorf("exchange with fresh controls: %v", err)
+	}
+}
+
+func TestControlTargets(t *testing.T) {
+	for _, of := range append(everyTarget, elsewhere...) {
+		got, err := broker.ParseControlTarget(of.String())
+		if err != nil || got != of {
+			t.Errorf("%q: got %v, %v", of, got, err)
+		}
+	}
+	for _, text := range []string{
+		"", "everything web01", "server", "server ", "server web01/bob", "account web01", "account web01/", "account /bob", "account web01/bob/x",
+		"app a b", "subscriber", "subscriber \n", "planet earth", "Server web01", "server " + strings.Repeat("a", 65),
+	} {
+		if got, err := broker.ParseControlTarget(text); broker.ReasonOf(err) != broker.ReasonInvalidRequest {
+			t.Errorf("%q: got %+v, %v, want invalid_request", text, got, err)
+		}
+	}
+}
+
+func TestListOfControls(t *testing.T) {
+	var list []broker.Control
+	for _, of := range append(elsewhere, everyTarget...) {
+		list = append(list, broker.Control{Target: of, Author: "first"}, broker.Control{Target: of, Author: "second"})
+	}
+	var got []string
+	for _, c := range broker.NewControls(list).List() {
+		if c.Author != "second" {
+			t.Errorf("%s: got the one of %s, want the last", c.Target, c.Author)
+		}
+		got = append(got, c.Target.String())
+	}
+	want := "subscriber 1234, subscriber 12345, subscriber web01, account web01/bob, account web02/bob, " +
+		"app latchkey_billing, app latchkey_invoices, server 1234, server web01, server web02, everything"
+	if strings.Join(got, ", ") != want {
+		t.Errorf("got %s\nwant %s", strings.Join(got, ", "), want)
+	}
+}

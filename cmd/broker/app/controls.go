@@ -1,0 +1,306 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
+	"github.com/latchkey-sso/latchkey/cmd/internal/config"
+	"github.com/latchkey-sso/latchkey/cmd/internal/setup"
+	"github.com/latchkey-sso/latchkey/store"
+)
+
+func controlsCommand(env cli.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "controls",
+		Short: "Switch sign-on off and on: for a subscriber, an account, an app, a server, everything",
+		Long: `controls switches sign-on off at every broker within a second, and on again.
+
+What can be named:
+
+  subscriber 1234      one customer at the portal, whatever the account
+  account web01/bob    one cPanel account
+  app invoices         one link of all accounts, with or without the prefix
+  server web01         all accounts of one server: a quarantine
+  everything           all sign-ons
+
+One-time URLs that were handed out before are dead as well, also after the control
+has ended: their users click again. Links stay where they are; a click on one leads
+to the portal's own login meanwhile. A broker that has not been able to read the
+controls for 5 seconds signs nobody on.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(controlsBlockCommand(env), controlsPauseCommand(env), controlsAllowCommand(env), controlsListCommand(env))
+	return cmd
+}
+
+// controlFlags are those of commands that change controls.
+type controlFlags struct {
+	env          cli.Env
+	source       *cli.Source
+	note, author *string
+	yes          *bool
+}
+
+func newControlFlags(env cli.Env, cmd *cobra.Command) *controlFlags {
+	cmd.Args = cobra.RangeArgs(1, 2)
+	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		var scopes []cobra.Completion
+		for _, scope := range broker.ControlScopes() {
+			if len(args) == 0 {
+				scopes = append(scopes, string(scope))
+			}
+		}
+		return scopes, cobra.ShellCompDirectiveNoFileComp
+	}
+	return &controlFlags{
+		env: env, source: cli.Configured(env, cmd, false),
+		note:   cmd.Flags().String("note", "", "why, for colleagues"),
+		author: cmd.Flags().String("author", "", "who does it, as the list names it (default: user@host)"),
+		yes:    cmd.Flags().Bool("yes", false, "do not ask"),
+	}
+}
+
+// maxText is the longest text that people may leave, in bytes.
+const maxText = 255
+
+// control is the control that the arguments and flags ask for.
+func (f *controlFlags) control(cfg *config.Config, args []string) (broker.Control, error) {
+	target := broker.ControlTarget{Scope: broker.ControlScope(args[0])}
+	if len(args) == 2 {
+		target.Name = args[1]
+	}
+	if target.Scope == broker.ScopeApp && !strings.HasPrefix(target.Name, cfg.AppPrefix) {
+		target.Name = cfg.AppPrefix + target.Name
+	}
+	if err := target.Validate(); err != nil {
+		if invalid, is := errors.AsType[*broker.Error](err); is {
+			return broker.Control{}, cli.Usagef("%s %s\nSee `broker controls --help`.", invalid.Field, invalid.Problem)
+		}
+		return broker.Control{}, cli.Usagef("%w", err)
+	}
+	for name, text := range map[string]string{"note": *f.note, "author": *f.author} {
+		if len(text) > maxText || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return broker.Control{}, cli.Usagef("--%s must be one line of up to %d bytes", name, maxText)
+		}
+	}
+	author := *f.author
+	if author == "" {
+		author = cli.Author()
+	}
+	return broker.Control{Target: target, Author: author, Note: *f.note}, nil
+}
+
+// change runs a command that sets one control. finish completes it, knowing the one
+// that is there now.
+func (f *controlFlags) change(args []string, question string, finish func(c, before broker.Control, now time.Time) (broker.Control, string, error)) error {
+	cfg, err := f.source.Load(config.RoleBroker)
+	if err != nil {
+		return err
+	}
+	c, err := f.control(cfg, args)
+	if err != nil {
+		return err
+	}
+	if question != "" && c.Target.Scope == broker.ScopeEverything && !*f.yes && !cli.Confirmed(f.env, question) {
+		if f.env.Signals.Err() != nil {
+			return &cli.InterruptedError{State: "nothing was changed"}
+		}
+		return cli.Usagef("nothing was changed; answer y, or use --yes")
+	}
+	return inStore(f.source, cfg, func(ctx context.Context, cfg *config.Config, s *store.Store) error {
+		all, err := s.Controls(ctx)
+		if err != nil {
+			return storeError(cfg, err)
+		}
+		now := time.Now()
+		before, _ := all.Get(c.Target)
+		c, said, err := finish(c, before, now)
+		if err != nil {
+			return err
+		}
+		switch err := s.SetControl(ctx, c, now); {
+		case errors.Is(err, store.ErrTooManyControls):
+			return fmt.Errorf("%w: end some with `broker controls allow`, or switch off a whole server or app", err)
+		case err != nil:
+			return storeError(cfg, err)
+		}
+		fmt.Fprintln(f.env.Out, said)
+		for _, doubt := range doubts(cfg, c.Target) {
+			fmt.Fprintln(f.env.Err, doubt)
+		}
+		return nil
+	})
+}
+
+// doubts are about names that the configuration does not know: a typing error would
+// switch off nothing.
+func doubts(cfg *config.Config, t broker.ControlTarget) []string {
+	server, _, _ := strings.Cut(t.Name, "/")
+	switch t.Scope {
+	case broker.ScopeServer, broker.ScopeAccount:
+		if _, known := cfg.Server(server); !known {
+			return []string{fmt.Sprintf("Note: server %q is not in the configuration; it cannot sign anybody on anyway.", server)}
+		}
+	case broker.ScopeApp:
+		catalogue, err := setup.NewCatalogue(cfg)
+		if err != nil {
+			return nil
+		}
+		if _, known := catalogue.Lookup(t.Name); !known {
+			return []string{fmt.Sprintf("Note: app %q is not in this configuration; there are: %s", t.Name, strings.Join(appNames(catalogue), ", "))}
+		}
+	}
+	return nil
+}
+
+func controlsBlockCommand(env cli.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "block subscriber|account|app|server|everything [NAME]",
+		Short: "Switch sign-on off until it is allowed again",
+		Example: "  broker controls block -c latchkey.yaml subscriber 1234 --note 'chargeback, see ticket 77'\n" +
+			"  broker controls block -c latchkey.yaml server web01",
+	}
+	f := newControlFlags(env, cmd)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		return f.change(args, "Switch off all sign-ons, of all customers?", func(c, _ broker.Control, now time.Time) (broker.Control, string, error) {
+			c.At = now
+			return c, fmt.Sprintf("Sign-on is blocked for %s, at every broker within a second.", c.Target), nil
+		})
+	}
+	return cmd
+}
+
+// maxPause is the longest pause: whoever wants more wants a block.
+const maxPause = 366 * 24 * time.Hour
+
+func controlsPauseCommand(env cli.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "pause subscriber|account|app|server|everything [NAME] --for 24h",
+		Short:   "Switch sign-on off for a while",
+		Example: "  broker controls pause -c latchkey.yaml subscriber 1234 --for 24h\n  broker controls pause -c latchkey.yaml everything --for 30m --yes",
+	}
+	f := newControlFlags(env, cmd)
+	long := cmd.Flags().Duration("for", 0, "how long: 90s, 30m, 24h; up to a year")
+	_ = cmd.MarkFlagRequired("for")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if *long < time.Second || *long > maxPause {
+			return cli.Usagef("--for must be from 1s to %s", maxPause)
+		}
+		return f.change(args, "Switch off all sign-ons, of all customers?", func(c, before broker.Control, now time.Time) (broker.Control, string, error) {
+			c.At, c.Until = now, now.Add(*long)
+			if !before.At.IsZero() && before.Until.IsZero() {
+				return c, "", fmt.Errorf("sign-on is blocked for %s, by %s since %s: a pause would end that; use `broker controls allow` first",
+					c.Target, before.Author, shownTime(before.At))
+			}
+			return c, fmt.Sprintf("Sign-on is paused for %s until %s, at every broker within a second.", c.Target, shownTime(c.Until)), nil
+		})
+	}
+	return cmd
+}
+
+func controlsAllowCommand(env cli.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "allow subscriber|account|app|server|everything [NAME]",
+		Short:   "End a block or a pause",
+		Example: "  broker controls allow -c latchkey.yaml subscriber 1234",
+	}
+	f := newControlFlags(env, cmd)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		return f.change(args, "", func(c, before broker.Control, now time.Time) (broker.Control, string, error) {
+			if before.Target != c.Target || !before.InForce(now) {
+				return c, "", fmt.Errorf("there is no control of %s (`broker controls list` shows them)", c.Target)
+			}
+			c.At, c.Until = before.At, now
+			if c.Note == "" {
+				c.Note = before.Note
+			}
+			return c, fmt.Sprintf("The control of %s has ended, at every broker within a second.", c.Target), nil
+		})
+	}
+	return cmd
+}
+
+// shownTime is how a time is printed for people.
+func shownTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// controlRow is one control as `controls list` shows it.
+type controlRow struct {
+	Scope  broker.ControlScope `json:"scope"`
+	Name   string              `json:"name,omitempty"`
+	State  string              `json:"state"`
+	At     time.Time           `json:"at,omitzero"`
+	Until  time.Time           `json:"until,omitzero"`
+	Author string              `json:"author"`
+	Note   string              `json:"note,omitempty"`
+}
+
+func newControlRow(c broker.Control, now time.Time) controlRow {
+	row := controlRow{c.Target.Scope, c.Target.Name, "blocked", c.At.UTC(), c.Until.UTC(), c.Author, c.Note}
+	switch {
+	case !c.InForce(now):
+		row.State = "ended"
+	case !c.Until.IsZero():
+		row.State = "paused"
+	}
+	return row
+}
+
+func controlsListCommand(env cli.Env) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List what sign-on is switched off for", Args: cobra.NoArgs}
+	source := cli.Configured(env, cmd, false)
+	ended := cmd.Flags().Bool("ended", false, "also those that ended within the last hour")
+	output := cli.OutputFlag(cmd)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		asJSON, err := output()
+		if err != nil {
+			return err
+		}
+		return withStore(source, func(ctx context.Context, cfg *config.Config, s *store.Store) error {
+			all, err := s.Controls(ctx)
+			if err != nil {
+				return storeError(cfg, err)
+			}
+			rows, now := []controlRow{}, time.Now()
+			for _, c := range all.List() {
+				switch recent := now.Sub(c.Until) <= broker.ControlMemory; {
+				case c.InForce(now), *ended && recent:
+					rows = append(rows, newControlRow(c, now))
+				}
+			}
+			return printControls(env, rows, asJSON)
+		})
+	}
+	return cmd
+}
+
+func printControls(env cli.Env, rows []controlRow, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(env.Out).Encode(rows)
+	}
+	if len(rows) == 0 {
+		fmt.Fprintln(env.Err, "There are no controls: everybody may sign on.")
+		return nil
+	}
+	out := bufio.NewWriter(env.Out)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SCOPE\tNAME\tSTATE\tSINCE\tUNTIL\tBY\tNOTE")
+	for _, r := range rows {
+		until := "allowed again"
+		if !r.Until.IsZero() {
+			until = shownTime(r.Until)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Scope, r.Name, r.State, shownTime(r.At), until, r.Author, r.Note)
+	}
+	return errors.Join(table.Flush(), out.Flush())
+}

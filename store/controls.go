@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/latchkey-sso/latchkey/broker"
+)
+
+// MaxControls is how many controls are kept. Each broker holds them all in memory.
+const MaxControls = 10_000
+
+// ErrTooManyControls: MaxControls are in force or ended lately.
+var ErrTooManyControls = fmt.Errorf("there are %d controls already", MaxControls)
+
+// The keys of the controls are in the slot of the catalogue, so that Status is one
+// round trip.
+func (s *Store) controlsKey() string        { return s.prefix + "{catalogue}controls" }
+func (s *Store) controlsVersionKey() string { return s.prefix + "{catalogue}controls:version" }
+
+// SetControl keeps a control in place of the one for the same target, and changes
+// Status.Controls, in one atomic step. Controls that ended broker.ControlMemory
+// before now are forgotten. It returns ErrTooManyControls and changes nothing then.
+func (s *Store) SetControl(ctx context.Context, c broker.Control, now time.Time) error {
+	if err := c.Target.Validate(); err != nil {
+		return err
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("set control: %w", err)
+	}
+	var end int64
+	if !c.Until.IsZero() {
+		end = max(c.Until.UnixMilli(), 1)
+	}
+	// Random, because a number may come twice: with a failover goes the last change.
+	reply, err := s.control.Run(ctx, s.client, []string{s.controlsKey(), s.controlsVersionKey()}, c.Target.String(),
+		strconv.FormatInt(end, 10)+"|"+string(text), rand.Text(), MaxControls, now.Add(-broker.ControlMemory).UnixMilli()).StringSlice()
+	switch {
+	case err != nil:
+		return fmt.Errorf("set control: %w", err)
+	case slices.Equal(reply, []string{"ok"}):
+		return nil
+	case slices.Equal(reply, []string{"full"}):
+		return ErrTooManyControls
+	}
+	return errors.New("set control: Redis answered something that is not known")
+}
+
+// Controls returns all controls that are kept. A record that cannot be read counts
+// as a block of its target, or of everything when it names none that is known.
+func (s *Store) Controls(ctx context.Context) (*broker.Controls, error) {
+	records, err := s.client.HGetAll(ctx, s.controlsKey()).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read controls: %w", err)
+	}
+	list := make([]broker.Control, 0, len(records))
+	for name, record := range records {
+		list = append(list, decodeControl(name, record))
+	}
+	return broker.NewControls(list), nil
+}
+
+func decodeControl(name, record string) broker.Control {
+	target, err := broker.ParseControlTarget(name)
+	if err != nil {
+		target = broker.ControlTarget{Scope: broker.ScopeEverything}
+	}
+	var c broker.Control
+	_, text, _ := strings.Cut(record, "|")
+	if json.Unmarshal([]byte(text), &c) != nil || c.Target != target {
+		return broker.Control{Target: target, Note: fmt.Sprintf("the record %q in the store is damaged", name)}
+	}
+	return c
+}

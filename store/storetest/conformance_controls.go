@@ -1,0 +1,150 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/store"
+)
+
+func controls() []test {
+	return []test{
+		{"a control is kept until it is replaced, and each change shows in the status", controlsKept},
+		{"controls that ended are kept for a while", controlsForgotten},
+		{"a damaged control is a block", damagedControl},
+		{"an impossible control is refused", refusedControl},
+		{"there are so many controls and no more", tooManyControls},
+	}
+}
+
+func setControl(t *testing.T, s Subject, c broker.Control, now time.Time) {
+	t.Helper()
+	if err := s.Store.SetControl(t.Context(), c, now); err != nil {
+		t.Fatalf("set control of %s: %v", c.Target, err)
+	}
+}
+
+func wantControls(t *testing.T, s Subject, want ...broker.Control) {
+	t.Helper()
+	got := must[*broker.Controls](t)(s.Store.Controls(t.Context())).List()
+	equal := func(a, b broker.Control) bool {
+		return a.Target == b.Target && a.At.Equal(b.At) && a.Until.Equal(b.Until) && a.Author == b.Author && a.Note == b.Note
+	}
+	if !slices.EqualFunc(got, want, equal) {
+		t.Errorf("controls: got %+v, want %+v", got, want)
+	}
+}
+
+func controlsKept(t *testing.T, s Subject) {
+	version := func() string { return must[store.Status](t)(s.Store.Status(t.Context())).Controls }
+	if got := version(); got != "" {
+		t.Errorf("version before any control: got %q, want none", got)
+	}
+	wantControls(t, s)
+	seen := []string{""}
+	changed := func() {
+		t.Helper()
+		if now := version(); slices.Contains(seen, now) {
+			t.Errorf("version after a change: %q was there before", now)
+		} else {
+			seen = append(seen, now)
+		}
+	}
+	block := broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeSubscriber, Name: "a | b"}, At: created, Author: "eve@desk", Note: "fraud, see \"4711\""}
+	setControl(t, s, block, created)
+	changed()
+	everything := broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeEverything}, At: created, Until: created.Add(time.Minute), Author: "eve@desk"}
+	setControl(t, s, everything, created)
+	changed()
+	wantControls(t, s, block, everything)
+	block.Until, block.Author = created.Add(time.Second), "bob@desk"
+	setControl(t, s, block, created.Add(time.Second))
+	changed()
+	setControl(t, s, block, created.Add(time.Second))
+	changed()
+	wantControls(t, s, block, everything)
+}
+
+func controlsForgotten(t *testing.T, s Subject) {
+	server := func(name string, until time.Time) broker.Control {
+		return broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeServer, Name: name}, At: created, Until: until}
+	}
+	now := created.Add(2 * broker.ControlMemory)
+	long, lately, forever := server("web01", now.Add(-broker.ControlMemory-time.Second)), server("web02", now.Add(-broker.ControlMemory+time.Second)), server("web03", time.Time{})
+	for _, c := range []broker.Control{long, lately, forever} {
+		setControl(t, s, c, created)
+	}
+	wantControls(t, s, long, lately, forever)
+	setControl(t, s, forever, now)
+	wantControls(t, s, lately, forever)
+}
+
+func damagedControl(t *testing.T, s Subject) {
+	target := broker.ControlTarget{Scope: broker.ScopeServer, Name: "web01"}
+	setControl(t, s, broker.Control{Target: target, At: created, Until: created}, created)
+	var key string
+	for _, k := range keysOf(t, s.Client) {
+		if s.Client.Type(t.Context(), k).Val() == "hash" {
+			key = k
+		}
+	}
+	for _, tt := range []struct {
+		field, record string
+		want          broker.ControlTarget
+	}{
+		{target.String(), "0|{", target},
+		{target.String(), "", target},
+		{target.String(), `1|{"target":{"scope":"server","name":"web02"},"until":"2020-01-01T00:00:00Z"}`, target},
+		{"planet earth", `1|{"target":{"scope":"planet","name":"earth"},"until":"2020-01-01T00:00:00Z"}`, broker.ControlTarget{Scope: broker.ScopeEverything}},
+	} {
+		if err := s.Client.Del(t.Context(), key).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Client.HSet(t.Context(), key, tt.field, tt.record).Err(); err != nil {
+			t.Fatal(err)
+		}
+		list := must[*broker.Controls](t)(s.Store.Controls(t.Context())).List()
+		if len(list) != 1 || list[0].Target != tt.want || !list[0].InForce(created.Add(1e6*time.Hour)) || list[0].Note == "" {
+			t.Errorf("%s %q: got %+v, want a block of %s", tt.field, tt.record, list, tt.want)
+		}
+	}
+}
+
+func refusedControl(t *testing.T, s Subject) {
+	err := s.Store.SetControl(t.Context(), broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeServer, Name: "a b"}}, created)
+	if broker.ReasonOf(err) != broker.ReasonInvalidRequest {
+		t.Errorf("got %v, want invalid_request", err)
+	}
+	wantControls(t, s)
+}
+
+func tooManyControls(t *testing.T, s Subject) {
+	of := func(i int) broker.Control {
+		return broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeSubscriber, Name: fmt.Sprint(i)}, At: created}
+	}
+	setControl(t, s, of(0), created)
+	var key string
+	for _, k := range keysOf(t, s.Client) {
+		if s.Client.Type(t.Context(), k).Val() == "hash" {
+			key = k
+		}
+	}
+	record := s.Client.HGet(t.Context(), key, of(0).Target.String()).Val()
+	for first := 1; first < store.MaxControls; first += 1000 {
+		var fields []any
+		for i := first; i < min(first+1000, store.MaxControls); i++ {
+			fields = append(fields, of(i).Target.String(), record)
+		}
+		if err := s.Client.HSet(t.Context(), key, fields...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Store.SetControl(t.Context(), of(store.MaxControls), created); !errors.Is(err, store.ErrTooManyControls) {
+		t.Errorf("one more: got %v, want ErrTooManyControls", err)
+	}
+	setControl(t, s, of(0), created)
+}
