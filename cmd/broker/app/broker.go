@@ -134,7 +134,7 @@ func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing, f *follow
 		Catalogue:       f.current,
 		Keys:            keys,
 		Controls:        f.controls,
-		SignOns:         &outageLog{SignOns: s, log: o.Log},
+		SignOns:         newBreaker(s, o.Log),
 		Rotations:       f,
 		Audit:           &audit{log: o.Log.Named(cli.AuditName)},
 		Now:             o.Now,

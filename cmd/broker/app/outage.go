@@ -3,48 +3,79 @@ package app
 import (
 	"context"
 	"errors"
-	"sync/atomic"
+	"fmt"
+	"time"
 
+	"github.com/redis/go-redis/v9"
+	"github.com/sony/gobreaker/v2"
 	"go.uber.org/zap"
 
 	"github.com/latchkey-sso/latchkey/broker"
 )
 
-// outageLog tells in the log when the store is lost and when it is back: once
-// each, while every request of the time between has a line of its own.
-type outageLog struct {
+const (
+	// tripAfter is how many calls in a row must fail before the store counts as
+	// lost. With one node of a cluster lost, calls of the others come in between.
+	tripAfter = 20
+	// probeEvery is how often one call is let through while it is lost: it is back
+	// for everybody within that time.
+	probeEvery = 200 * time.Millisecond
+)
+
+// breaker spares callers the wait for a store that is lost, and the store the
+// crowd when it comes back. It tells both in the log, once each, while every
+// request of the time between has a line of its own.
+type breaker struct {
 	broker.SignOns
-	log  *zap.Logger
-	lost atomic.Bool
+	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
 }
 
-var _ broker.SignOns = (*outageLog)(nil)
+var _ broker.SignOns = (*breaker)(nil)
+
+func newBreaker(s broker.SignOns, log *zap.Logger) *breaker {
+	var last error // of calls that failed; guarded by the circuit
+	return &breaker{s, gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Timeout:     probeEvery,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
+		IsSuccessful: func(err error) bool {
+			_, denied := errors.AsType[*broker.DeniedError](err)
+			if err != nil && !denied {
+				last = err
+			}
+			return err == nil || denied
+		},
+		// The client went away, or a script of ours complains of one record.
+		IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) || redis.HasErrorPrefix(err, "LATCHKEY") },
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			switch {
+			case from == gobreaker.StateClosed:
+				log.Warn("the store does not answer; servers are told to retry", zap.Error(last))
+			case to == gobreaker.StateClosed:
+				log.Info("the store answers again")
+			}
+		},
+	})}
+}
+
+// errLost: the call was not made.
+var errLost = fmt.Errorf("the store has not answered for a while; it is asked again every %v", probeEvery)
 
 // Issue implements broker.SignOns.
-func (o *outageLog) Issue(ctx context.Context, in broker.Issue) (broker.Issued, error) {
-	issued, err := o.SignOns.Issue(ctx, in)
-	o.note(ctx, err)
-	return issued, err
+func (b *breaker) Issue(ctx context.Context, in broker.Issue) (_ broker.Issued, err error) {
+	done, refused := b.circuit.Allow()
+	if refused != nil {
+		return broker.Issued{}, errLost
+	}
+	defer func() { done(err) }()
+	return b.SignOns.Issue(ctx, in)
 }
 
 // Redeem implements broker.SignOns.
-func (o *outageLog) Redeem(ctx context.Context, in broker.Redeem) (broker.Redemption, error) {
-	found, err := o.SignOns.Redeem(ctx, in)
-	o.note(ctx, err)
-	return found, err
-}
-
-func (o *outageLog) note(ctx context.Context, err error) {
-	_, denied := errors.AsType[*broker.DeniedError](err)
-	switch {
-	case err == nil || denied:
-		if o.lost.Load() && o.lost.Swap(false) {
-			o.log.Info("the store answers again")
-		}
-	case errors.Is(ctx.Err(), context.Canceled): // the client went away
-	default:
-		if !o.lost.Swap(true) {
-			o.log.Warn("the store does not answer; servers are told to retry", zap.Error(err))
-		}
+func (b *breaker) Redeem(ctx context.Context, in broker.Redeem) (_ broker.Redemption, err error) {
+	done, refused := b.circuit.Allow()
+	if refused != nil {
+		return broker.Redemption{}, errLost
 	}
+	defer func() { done(err) }()
+	return b.SignOns.Redeem(ctx, in)
 }
