@@ -53,6 +53,12 @@
 // in flight click again. (The master_replid also changes when a primary gets its
 // first replica.)
 //
+// With Config.Replicas a one-time token is not bound. Instead a redemption counts
+// when so many replicas have it (WAIT), and tokens in flight survive a failover. The
+// promise holds when every replica that may be promoted has to confirm: with fewer,
+// one that lacks the redemption may become the primary. When one of them is away,
+// nobody is signed on. A token of one kind is expired for a broker of the other.
+//
 // The changes of one account are one script, too. It refuses a worker whose fence
 // is smaller than the one that wrote last, and has the same effect twice, so that a
 // worker that lost a reply sends its changes again.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"fmt"
@@ -25,12 +26,21 @@ type Config struct {
 	Client redis.UniversalClient
 	// KeyPrefix begins every key; it has no braces.
 	KeyPrefix string
+	// Replicas is how many replicas must have a redemption before it counts. 0 binds
+	// one-time tokens to the Redis process that issued them instead; see "Atomicity".
+	// All brokers of a store must say the same.
+	Replicas int
+	// ReplicaTimeout is how long the replicas may take: less than the client's
+	// time-out. Optional: 150 ms.
+	ReplicaTimeout time.Duration
 }
 
 // Store keeps everything in Redis. It is safe for concurrent use.
 type Store struct {
-	client redis.UniversalClient
-	prefix string
+	client   redis.UniversalClient
+	prefix   string
+	replicas int
+	patience time.Duration // with replicas
 
 	issue, redeem, probe        *redis.Script
 	change, putLink, removeLink *redis.Script
@@ -44,7 +54,7 @@ type Store struct {
 
 // New returns a Store over a client.
 func New(cfg Config) *Store {
-	s := &Store{client: cfg.Client, prefix: cfg.KeyPrefix}
+	s := &Store{client: cfg.Client, prefix: cfg.KeyPrefix, replicas: cfg.Replicas, patience: cmp.Or(cfg.ReplicaTimeout, replicaTimeout)}
 	load := func(parts ...string) *redis.Script {
 		loaded := script(parts...)
 		s.scripts = append(s.scripts, loaded)

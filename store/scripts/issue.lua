@@ -4,7 +4,7 @@
 -- ARGV  1 app   2 digest of the link token (20 bytes)   3 subscriber
 --       4 link tokens made before this are refused (unix seconds)
 --       5 how long to keep the record in ms (0 = only check)
---       6 redeemer   7 grant
+--       6 redeemer   7 grant   8 "local" or "replicated"
 -- Returns {"ok", created} or {cause}. record.lua says how a link is stored.
 local app, token = ARGV[1], ARGV[2]
 local stored = redis.call('HMGET', KEYS[1], '/subscriber', app, app .. '/1', app .. '/2', app .. '/3')
@@ -41,6 +41,7 @@ if created < tonumber(ARGV[4]) then return {'aged'} end
 -- NX: the same call sent twice does not forget a redemption in between.
 local keep = tonumber(ARGV[5])
 if keep > 0 then
-  redis.call('SET', KEYS[2], run .. history .. '|' .. ARGV[6] .. '||' .. ARGV[7], 'NX', 'PX', keep)
+  local bound = ARGV[8] == 'replicated' and ARGV[8] or run .. history
+  redis.call('SET', KEYS[2], bound .. '|' .. ARGV[6] .. '||' .. ARGV[7], 'NX', 'PX', keep)
 end
 return {'ok', string.format('%.0f', created)}

@@ -3,6 +3,8 @@
 -- KEYS  1 one-time token
 -- ARGV  1 redeemer   2 claim   3 claim of the trusted proxy, or ""
 --       4 now (unix seconds)   5 how long records stay after the lifetime in ms
+--       6 "local", or "replicated": the caller waits until replicas have what was
+--         written
 -- Returns {outcome, grant, claim that took it, when (unix seconds)}; the last two
 -- are empty when nobody has.
 if ARGV[2] == '' then return redis.error_reply('LATCHKEY a redemption needs a claim') end
@@ -29,11 +31,17 @@ local history = string.match(redis.call('INFO', 'replication'), 'master_replid:(
 if not run or not history then
   return redis.error_reply('LATCHKEY this Redis does not tell its run_id and master_replid (INFO)')
 end
-if bound ~= run .. history or redis.call('PTTL', KEYS[1]) <= tonumber(ARGV[5]) then
+local mine = bound == run .. history
+if bound == 'replicated' then mine = ARGV[6] == 'replicated' end
+if not mine or redis.call('PTTL', KEYS[1]) <= tonumber(ARGV[5]) then
   return {'expired', grant, claim or '', at or ''}
 end
 
-if claim then return {'repeated', grant, claim, at} end
+if claim then
+  -- Written again, so that what the caller waits for comes after the redemption.
+  if bound == 'replicated' then redis.call('SET', KEYS[1], record, 'KEEPTTL') end
+  return {'repeated', grant, claim, at}
+end
 redis.call('SET', KEYS[1],
   bound .. '|' .. redeemer .. '|' .. ARGV[2] .. ',' .. ARGV[3] .. ',' .. ARGV[4] .. '|' .. grant, 'KEEPTTL')
 return {'granted', grant, ARGV[2], ARGV[4]}

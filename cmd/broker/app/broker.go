@@ -162,7 +162,11 @@ func (b *Broker) openStore(o Options) error {
 		}
 		client = opened
 	}
-	b.store = store.New(store.Config{Client: client, KeyPrefix: o.Config.Store.KeyPrefix})
+	replicas := 0
+	if o.Config.Broker.Durability == config.DurabilityReplicated {
+		replicas = o.Config.Store.Replicas
+	}
+	b.store = store.New(store.Config{Client: client, KeyPrefix: o.Config.Store.KeyPrefix, Replicas: replicas})
 	return nil
 }
 

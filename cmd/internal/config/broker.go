@@ -14,7 +14,7 @@ const (
 	ConfirmNever  = "never"
 )
 
-// The values of Broker.Durability. Only local is in this version.
+// The values of Broker.Durability.
 const (
 	DurabilityLocal      = "local"
 	DurabilityReplicated = "replicated"
@@ -44,8 +44,11 @@ type Broker struct {
 	SigningKeysDir string `koanf:"signing_keys_dir" default:"/etc/latchkey/keys" is:"path" help:"directory of the signing keys"`
 	// Confirm says when the browser gets a page with a button before it redeems.
 	Confirm string `koanf:"confirm" default:"auto" choices:"auto,always,never" help:"when to ask before signing in"`
-	// Durability says when a redemption counts.
-	Durability string `koanf:"durability" default:"local" choices:"local,replicated" help:"when a redemption counts (replicated: not in this version)"`
+	// Durability says when a redemption counts: local binds one-time tokens to the
+	// Redis process that issued them, and those in flight die with a failover;
+	// replicated waits until Store.Replicas have it, and refuses while they do not
+	// answer.
+	Durability string `koanf:"durability" default:"local" choices:"local,replicated" help:"local: one-time tokens in flight die with a failover of Redis; replicated: a redemption counts once store.replicas have it"`
 	Limits     Limits `koanf:"limits"`
 	// DrainDelay is how long readiness is off before the listeners close: 0s to 5s.
 	DrainDelay time.Duration `koanf:"drain_delay" default:"2s" help:"how long readiness is off before listeners close, 0s to 5s"`
@@ -81,8 +84,8 @@ func (c *checker) broker() {
 	if c.role.has(RoleBroker) {
 		c.keysDir(b.SigningKeysDir)
 	}
-	if b.Durability == DurabilityReplicated {
-		c.problem("broker.durability", "replicated is not in this version, which confirms a redemption on the local Redis only: set it to local")
+	if b.Durability == DurabilityReplicated && c.cfg.Store.Mode == StoreEmbedded {
+		c.problem("broker.durability", "replicated needs a Redis with replicas, and store.mode is embedded: set it to local")
 	}
 	c.limits(b.Limits)
 }

@@ -54,6 +54,8 @@ func TestStoreRules(t *testing.T) {
 		{name: "embedded keeps nothing", old: mode, new: "mode: embedded #<", key: "store.mode", says: "keeps nothing", warning: true},
 		{name: "embedded for the broker", old: mode, new: "mode: embedded #<", key: "store.mode", says: "keeps nothing", warning: true, role: config.RoleBroker},
 		{name: "embedded for the provisioner alone", old: mode, new: "mode: embedded #<", key: "store.mode", says: "such a store lives inside one process, and no broker would see it: use a Redis", role: config.RoleProvisioner},
+		{name: "no replicas", old: mode, new: mode + "\n  replicas: 0 #<", key: "store.replicas", says: "from 1 to 9, not 0"},
+		{name: "too many replicas", old: mode, new: mode + "\n  replicas: 10 #<", key: "store.replicas", says: "from 1 to 9, not 10"},
 		{name: "no addresses", old: addresses, new: "addresses: [] #<", key: "store.addresses", says: "is required for mode standalone"},
 		{name: "address without port", old: addresses, new: "addresses:\n    - a:1\n    - b #<", key: "store.addresses[1]", says: "must be host:port"},
 		{name: "address without host", old: addresses, new: `addresses: [":6379"] #<`, key: "store.addresses[0]", says: "bad host"},
@@ -111,7 +113,6 @@ func TestBrokerRules(t *testing.T) {
 		{name: "drain negative", old: confirm, new: confirm + "\n  drain_delay: -1s #<", key: "broker.drain_delay", says: "from 0s to 5s"},
 		{name: "unknown confirm", old: confirm, new: "confirm: maybe #<", key: "broker.confirm", says: "one of auto, always, never"},
 		{name: "unknown log level", old: confirm, new: confirm + "\n  log_level: warning #<", key: "broker.log_level", says: "one of debug, info, warn, error"},
-		{name: "durability replicated", old: "durability: local", new: "durability: replicated #<", key: "broker.durability", says: "not in this version"},
 		{name: "unknown durability", old: "durability: local", new: "durability: locl #<", key: "broker.durability", says: "did you mean local?"},
 		{name: "bad proxy", old: confirm, new: confirm + "\n  trusted_proxies:\n    - 10.0.0.1\n    - 10.0.0.0/33 #<", key: "broker.trusted_proxies[1]", says: "IP address or a CIDR"},
 		{name: "proxy with a zone", old: confirm, new: confirm + "\n  trusted_proxies: [\"fe80::1%eth0\"] #<", key: "broker.trusted_proxies[0]", says: "IP address or a CIDR"},
@@ -185,5 +186,14 @@ func TestEveryRoleNeedsAPortal(t *testing.T) {
 		if want := marked(t, text) + ": portals: list at least one portal, e.g. `- id: portal` with its login_url\n"; report.String() != want {
 			t.Errorf("%s: got\n%swant\n%s", name, report, want)
 		}
+	}
+}
+
+func TestAnEmbeddedStoreHasNoReplicas(t *testing.T) {
+	text := replace(t, replace(t, valid, "mode: standalone", "mode: embedded"), "durability: local", "durability: replicated")
+	_, report := load(fixture(t), text, config.LoadOptions{Role: config.RoleBroker})
+	problems := report.Errors()
+	if len(problems) != 1 || problems[0].Key != "broker.durability" || !strings.Contains(problems[0].Message, "needs a Redis with replicas") {
+		t.Errorf("got %v, want one problem of broker.durability", problems)
 	}
 }

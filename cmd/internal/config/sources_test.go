@@ -61,8 +61,6 @@ func sample(f field) (text string, value any) {
 		first, rest, _ := strings.Cut(choices, ",")
 		second, _, _ := strings.Cut(rest, ",")
 		switch f.path {
-		case "broker.durability": // replicated is refused
-			return first, first
 		case "store.mode": // sentinel needs more
 			return config.StoreCluster, config.StoreCluster
 		}

@@ -30,6 +30,9 @@ type Store struct {
 	// PasswordFile holds the password; or LATCHKEY_STORE_PASSWORD.
 	PasswordFile string   `koanf:"password_file" is:"path" help:"file with the Redis password (or LATCHKEY_STORE_PASSWORD)"`
 	TLS          StoreTLS `koanf:"tls"`
+	// Replicas must have a redemption before it counts, with broker.durability
+	// replicated: 1 to 9. It should be all replicas that may be promoted.
+	Replicas int `koanf:"replicas" default:"1" help:"with durability replicated: replicas that must have a redemption, 1 to 9; set it to all that may be promoted"`
 	// KeyPrefix begins every key in Redis: at most 64 printable characters, none
 	// of which means something in a pattern or a hash tag.
 	KeyPrefix string `koanf:"key_prefix" default:"latchkey:" help:"begins every key in Redis"`
@@ -54,6 +57,7 @@ func (c *checker) store() {
 	} else if len(s.Addresses) == 0 {
 		c.problem("store.addresses", `is required for mode %s: list host:port, e.g. ["127.0.0.1:6379"]`, s.Mode)
 	}
+	c.count("store.replicas", s.Replicas, 9)
 	for i, address := range s.Addresses {
 		c.hostPort(item("store.addresses", i), address, true)
 	}
