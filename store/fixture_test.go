@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/store"
 )
@@ -26,6 +28,14 @@ func ok[T any](v T, err error) func(testing.TB) T {
 		}
 		return v
 	}
+}
+
+// open returns a client that is closed with the test.
+func open(t testing.TB, o store.Options) redis.UniversalClient {
+	t.Helper()
+	client := ok(store.Open(o))(t)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
 }
 
 func newClaim(t testing.TB) broker.Claim {

@@ -1,57 +1,63 @@
 package store_test
 
 import (
-	"fmt"
-	"net"
-	"os"
-	"path/filepath"
+	"context"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
 
-// One node that has all slots is enough to show that every script names its
-// keys, and that the keys of a script are in one slot.
-func TestConformanceCluster(t *testing.T) {
-	node := storetest.StartRedis(t, "--cluster-enabled", "yes")
-	single := node.Client()
-	if err := single.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
-		t.Fatal(err)
+func TestConformanceRedis(t *testing.T) {
+	for _, kind := range storetest.Persistences() {
+		t.Run(string(kind), func(t *testing.T) {
+			conformance(t, storetest.StartRedis(t, kind.Args()...).Options())
+		})
 	}
-	waitFor(t, "the cluster to be up", func() bool { return single.Set(t.Context(), "probe", 1, time.Minute).Err() == nil })
-	conformance(t, store.Options{Mode: store.Cluster, Addresses: []string{node.Addr}})
 }
 
-// One Sentinel is enough to show that the primary is found by its name.
+func TestConformanceCluster(t *testing.T) {
+	conformance(t, storetest.StartCluster(t, storetest.KeepsNothing).Options())
+}
+
 func TestConformanceSentinel(t *testing.T) {
-	primary := storetest.StartRedis(t)
-	host, port, err := net.SplitHostPort(primary.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "sentinel.conf")
-	if err := os.WriteFile(file, fmt.Appendf(nil, "sentinel monitor main %s %s 1\n", host, port), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	sentinel := storetest.StartSentinel(t, file)
-	conformance(t, store.Options{Mode: store.Sentinel, Addresses: []string{sentinel.Addr}, SentinelMaster: "main"})
+	conformance(t, storetest.StartReplicated(t, storetest.ReplicatedConfig{}).Options())
 }
 
 func conformance(t *testing.T, o store.Options) {
 	t.Helper()
-	client, err := store.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close() })
-	s := store.New(store.Config{Client: client, KeyPrefix: "latchkey:"})
+	client := open(t, o)
+	s := store.New(store.Config{Client: client, KeyPrefix: keyPrefix})
 	waitFor(t, "the store", func() bool { return s.LoadScripts(t.Context()) == nil })
 	storetest.Run(t, func(t *testing.T) storetest.Subject {
-		if err := client.FlushDB(t.Context()).Err(); err != nil {
-			t.Fatal(err)
-		}
-		return storetest.Subject{Store: s, Client: client, Advance: func(d time.Duration) { storetest.Advance(t, client, d) }}
+		storetest.Empty(t, client)
+		return storetest.Subject{Store: s, Client: whole(client), Advance: func(d time.Duration) { storetest.Advance(t, client, d) }}
 	})
+}
+
+// whole returns a client whose Keys are those of every primary; go-redis asks one.
+func whole(client redis.UniversalClient) redis.UniversalClient {
+	if cluster, is := client.(*redis.ClusterClient); is {
+		return wholeCluster{cluster}
+	}
+	return client
+}
+
+type wholeCluster struct{ *redis.ClusterClient }
+
+func (c wholeCluster) Keys(ctx context.Context, pattern string) *redis.StringSliceCmd {
+	var mu sync.Mutex
+	var keys []string
+	err := c.ForEachMaster(ctx, func(ctx context.Context, primary *redis.Client) error {
+		found, err := primary.Keys(ctx, pattern).Result()
+		mu.Lock()
+		defer mu.Unlock()
+		keys = append(keys, found...)
+		return err
+	})
+	return redis.NewStringSliceResult(keys, err)
 }

@@ -22,7 +22,3 @@ func TestConformanceEmbedded(t *testing.T) {
 		}
 	})
 }
-
-func TestConformanceRedis(t *testing.T) {
-	conformance(t, storetest.StartRedis(t).Options())
-}

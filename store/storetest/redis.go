@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,33 +59,39 @@ type RedisServer struct {
 
 	t    testing.TB
 	args []string
-	cmd  *exec.Cmd
-	log  *bytes.Buffer
+	// clusterPort is where the nodes of a cluster talk; 0 elsewhere.
+	clusterPort int
+	cmd         *exec.Cmd
+	log         *bytes.Buffer
 }
 
 // StartRedis starts redis-server without persistence; args are further options
 // like "--appendonly", "yes". It ends with the test.
 func StartRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
-	return startServer(t, append([]string{"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"}, args...)...)
+	return startServer(t, FreePort(t), append(standalone(), args...)...)
+}
+
+func standalone() []string {
+	return []string{"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"}
 }
 
 // StartSentinel starts a Sentinel on a configuration file, which it rewrites.
 func StartSentinel(t testing.TB, file string) *RedisServer {
 	t.Helper()
-	return startServer(t, "--sentinel", file)
+	return startServer(t, FreePort(t), "--sentinel", file)
 }
 
-func startServer(t testing.TB, args ...string) *RedisServer {
+func startServer(t testing.TB, port int, args ...string) *RedisServer {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		Missing(t, "redis-server", "apt-get install redis-server")
 	}
-	port := FreePort(t)
 	r := &RedisServer{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: t.TempDir(), t: t}
 	listen := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", r.Dir}
 	if slices.Contains(args, "--cluster-enabled") { // else the nodes talk at port + 10000, which may be taken
-		listen = append(listen, "--cluster-port", strconv.Itoa(FreePort(t)))
+		r.clusterPort = FreePort(t)
+		listen = append(listen, "--cluster-port", strconv.Itoa(r.clusterPort))
 	}
 	if args[0] == "--sentinel" { // its file comes first
 		r.args = append([]string{args[1], "--sentinel"}, listen...)
@@ -121,7 +128,7 @@ func (r *RedisServer) Start() {
 	}
 }
 
-// Kill ends the server at once, as a crash does.
+// Kill ends the server at once, as a crash does, also a hung one.
 func (r *RedisServer) Kill() {
 	if r.cmd == nil {
 		return
@@ -211,14 +218,45 @@ func Waiting(t testing.TB, client redis.UniversalClient) []string {
 	return names
 }
 
+// Empty removes every key.
+func Empty(t testing.TB, client redis.UniversalClient) {
+	t.Helper()
+	err := onPrimaries(client, func(ctx context.Context, primary redis.UniversalClient) error {
+		return primary.FlushDB(ctx).Err()
+	})
+	if err != nil {
+		t.Fatalf("remove every key: %v", err)
+	}
+}
+
 func keysOf(t testing.TB, client redis.UniversalClient) []string {
 	t.Helper()
-	keys, err := client.Keys(context.Background(), "*").Result()
+	var mu sync.Mutex
+	var keys []string
+	err := onPrimaries(client, func(ctx context.Context, primary redis.UniversalClient) error {
+		found, err := primary.Keys(ctx, "*").Result()
+		mu.Lock()
+		defer mu.Unlock()
+		keys = append(keys, found...)
+		return err
+	})
 	if err != nil {
 		t.Fatalf("list keys: %v", err)
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// onPrimaries calls f for the server, or for all primaries of a cluster at once.
+func onPrimaries(client redis.UniversalClient, f func(context.Context, redis.UniversalClient) error) error {
+	ctx := context.Background()
+	cluster, is := client.(interface {
+		ForEachMaster(context.Context, func(context.Context, *redis.Client) error) error
+	})
+	if !is {
+		return f(ctx, client)
+	}
+	return cluster.ForEachMaster(ctx, func(ctx context.Context, primary *redis.Client) error { return f(ctx, primary) })
 }
 
 // Dump returns every key with its value, for tests that look for what must not
