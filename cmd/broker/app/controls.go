@@ -201,9 +201,9 @@ func controlsPauseCommand(env cli.Env) *cobra.Command {
 			c.At, c.Until = now, now.Add(*long)
 			if !before.At.IsZero() && before.Until.IsZero() {
 				return c, "", fmt.Errorf("sign-on is blocked for %s, by %s since %s: a pause would end that; use `broker controls allow` first",
-					c.Target, before.Author, shownTime(before.At))
+					c.Target, before.Author, cli.Moment(before.At))
 			}
-			return c, fmt.Sprintf("Sign-on is paused for %s until %s, at every broker within a second.", c.Target, shownTime(c.Until)), nil
+			return c, fmt.Sprintf("Sign-on is paused for %s until %s, at every broker within a second.", c.Target, cli.Moment(c.Until)), nil
 		})
 	}
 	return cmd
@@ -230,9 +230,6 @@ func controlsAllowCommand(env cli.Env) *cobra.Command {
 	}
 	return cmd
 }
-
-// shownTime is how a time is printed for people.
-func shownTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // controlRow is one control as `controls list` shows it.
 type controlRow struct {
@@ -298,9 +295,9 @@ func printControls(env cli.Env, rows []controlRow, asJSON bool) error {
 	for _, r := range rows {
 		until := "allowed again"
 		if !r.Until.IsZero() {
-			until = shownTime(r.Until)
+			until = cli.Moment(r.Until)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Scope, r.Name, r.State, shownTime(r.At), until, r.Author, r.Note)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Scope, r.Name, r.State, cli.Moment(r.At), until, r.Author, r.Note)
 	}
 	return errors.Join(table.Flush(), out.Flush())
 }

@@ -292,7 +292,7 @@ func printLinks(env cli.Env, links []store.LinkRecord, asJSON bool) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SERVER\tUSER\tAPP\tSUBSCRIBER\tTOKEN CREATED\tGENERATION")
 	for _, r := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\n", r.Server, r.User, r.App, r.Subscriber, r.Created.Format(time.RFC3339), r.Generation)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\n", r.Server, r.User, r.App, r.Subscriber, cli.Moment(r.Created), r.Generation)
 	}
 	return errors.Join(table.Flush(), out.Flush())
 }

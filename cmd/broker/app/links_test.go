@@ -83,7 +83,7 @@ func TestLinksList(t *testing.T) {
 				t.Errorf("%s: row %d: token created %v, want between %v and now", tt.name, i, r.Created, earliest)
 			}
 			words := strings.Fields(lines[i])
-			if got := strings.Join(append(words[:4:4], words[5]), " "); got != want || words[4] != r.Created.Format(time.RFC3339) {
+			if got := strings.Join(append(words[:4:4], words[7]), " "); got != want || strings.Join(words[4:7], " ") != cli.Moment(r.Created) {
 				t.Errorf("%s: line %d: got %q, want %q with the time", tt.name, i, lines[i], want)
 			}
 		}

@@ -95,7 +95,7 @@ func withoutIcons(r broker.Revision) broker.Revision {
 func showRevision(w io.Writer, prefix string, r broker.Revision) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "Revision %d, by %s (%s), %s\nGroup %s: %q at %d\n\n", r.Number, r.Author, r.Source,
-		moment(r.At), r.Group.ID, r.Group.Label, r.Group.Order)
+		cli.Moment(r.At), r.Group.ID, r.Group.Label, r.Group.Order)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "APP\tON\tORDER\tLABEL\tIMPLEMENTS\tPORTAL\tPATH")
 	links := slices.Clone(r.Links)
@@ -265,7 +265,7 @@ func catalogueHistoryCommand(env Env) *cobra.Command {
 			}
 			out := bufio.NewWriter(env.Out)
 			for _, r := range all {
-				fmt.Fprintf(out, "%d  %s  %s (%s)\n", r.Number, moment(r.At), r.Author, r.Source)
+				fmt.Fprintf(out, "%d  %s  %s (%s)\n", r.Number, cli.Moment(r.At), r.Author, r.Source)
 				for _, change := range r.Changes {
 					fmt.Fprintf(out, "     %s\n", change)
 				}

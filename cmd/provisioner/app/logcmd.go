@@ -101,7 +101,7 @@ func (f *fleet) listOperations(ctx context.Context, limit int, asJSON bool) erro
 			took = o.Ended.Sub(o.Started).Round(time.Second).String()
 		}
 		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", o.ID, kindOf(o), o.State,
-			moment(o.Started), took, o.Revision, orAll(o.Servers), orAll(o.Apps),
+			cli.Moment(o.Started), took, o.Revision, orAll(o.Servers), orAll(o.Apps),
 			o.Counts.Created, o.Counts.Changed, o.Counts.Rotated, o.Counts.Removed, o.Counts.Failed, o.By)
 	}
 	return errors.Join(table.Flush(), out.Flush())
@@ -176,7 +176,7 @@ func (f *fleet) showOperation(ctx context.Context, id int64, keep func(reconcile
 	out := bufio.NewWriter(f.env.Out)
 	fmt.Fprintf(out, "Operation %d: %s, %s, by %s\n", o.ID, kindOf(o), o.State, o.By)
 	for _, e := range entries {
-		fmt.Fprintf(out, "%s  %-11s  %s\n", moment(e.At), e.Level, entryText(e))
+		fmt.Fprintf(out, "%s  %-11s  %s\n", cli.Moment(e.At), e.Level, entryText(e))
 	}
 	if len(entries) == 0 {
 		fmt.Fprintln(out, "Nothing of this level was logged; --level debug shows all there is.")

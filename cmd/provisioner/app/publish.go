@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/user"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,18 +30,7 @@ func newPublishing(cmd *cobra.Command) *publishing {
 }
 
 func (p *publishing) name(cfg *config.Config) string {
-	if author := cmp.Or(p.author, cfg.Provisioner.Author); author != "" {
-		return author
-	}
-	who := "unknown"
-	if u, err := user.Current(); err == nil {
-		who = u.Username
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return who + "@" + host
+	return cmp.Or(p.author, cfg.Provisioner.Author, cli.Author())
 }
 
 // next is the revision that a run will work with.
@@ -118,7 +105,7 @@ func (e *foreignRevisionError) Error() string {
 	return fmt.Sprintf(`revision %d of the catalogue, from %s by %s (%s), differs from this file. The file would change:
   %s
 Nothing was done. Take it over into the file (provisioner catalogue export), or use --overwrite to put the file's links in force.%s`,
-		e.current.Number, moment(e.current.At), e.current.Author, e.current.Source, strings.Join(e.changes, "\n  "), you)
+		e.current.Number, cli.Moment(e.current.At), e.current.Author, e.current.Source, strings.Join(e.changes, "\n  "), you)
 }
 
 // say tells what is going to be in force.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
@@ -175,9 +174,6 @@ func (r *report) text(o reconcile.Order, result reconcile.Result) {
 		fmt.Fprintf(r.out, "Details: provisioner log --operation %d\n", result.Operation)
 	}
 }
-
-// moment is how a time is shown to people, everywhere.
-func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }
 
 // entryText is an entry without its time and level.
 func entryText(e reconcile.Entry) string {
