@@ -76,6 +76,7 @@ func universal(o Options) *redis.UniversalOptions {
 		Username:   o.Username,
 		Password:   o.Password.Reveal(),
 		TLSConfig:  o.TLS,
+		Dialer:     dialer(o.TLS, timeout),
 
 		// A call ends with its context, and is made once.
 		ContextTimeoutEnabled: true,
