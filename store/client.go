@@ -48,6 +48,10 @@ const DefaultTimeout = 200 * time.Millisecond
 
 const poolSize = 64
 
+// clusterReload is how long a picture of the cluster may be used. A primary that is
+// dead tells nobody who has taken over, so nothing else has the picture renewed.
+const clusterReload = time.Second
+
 // Open returns a client for Redis. It begins to connect, and does not wait for it.
 func Open(o Options) (redis.UniversalClient, error) {
 	if len(o.Addresses) == 0 {
@@ -63,7 +67,9 @@ func Open(o Options) (redis.UniversalClient, error) {
 		}
 		return redis.NewFailoverClient(u.Failover()), nil
 	case Cluster:
-		return redis.NewClusterClient(u.Cluster()), nil
+		c := u.Cluster()
+		c.ClusterStateReloadInterval = clusterReload
+		return redis.NewClusterClient(c), nil
 	}
 	return nil, fmt.Errorf("store mode %q is not known", o.Mode)
 }

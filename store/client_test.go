@@ -104,6 +104,9 @@ func TestClientsEndCallsEarlyAndMakeThemOnce(t *testing.T) {
 				o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout, o.MaxRetries, o.DialerRetries,
 				o.ContextTimeoutEnabled, o.DisableIdentity, o.PoolSize, o.MaxActiveConns, o.Username, o.Password, o.TLSConfig != nil,
 			}
+			if d := o.ClusterStateReloadInterval; d <= 0 || d > time.Second {
+				t.Errorf("cluster: got a picture of it that may be %v old, want one second at most", d)
+			}
 			if o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
 				t.Errorf("cluster: got reads from replicas (%v, %v, %v), want none", o.ReadOnly, o.RouteByLatency, o.RouteRandomly)
 			}
