@@ -26,7 +26,7 @@ type ReplicatedConfig struct {
 	// Delay of what nodes say to replicas and Sentinels, whole milliseconds.
 	Delay time.Duration
 	// Real leaves the Sentinels the periods that they have in production. Else they
-	// look and talk every 100 ms, and a failover takes one second instead of two.
+	// look and talk more often, and a failover takes one second instead of two.
 	Real bool
 }
 
@@ -63,7 +63,7 @@ func StartReplicated(t testing.TB, cfg ReplicatedConfig) *Replicated {
 	for range 1 + cfg.Replicas {
 		r.startNode(cfg)
 	}
-	r.WaitForReplicas(r.Nodes[0])
+	await(t, "all replicas to follow", func(ctx context.Context) bool { return r.follow(ctx, r.Nodes[0]) })
 	for range 3 {
 		r.startSentinel(cfg.Real)
 	}
@@ -108,9 +108,11 @@ sentinel parallel-syncs %[2]s 8
 	}
 	s := StartSentinel(r.t, file)
 	if !likeProduction {
+		// The period of pings has to be well below the 500 ms after which a node is down:
+		// Sentinel counts from when it first hears of a node, and pings a period later.
 		ctx, cancel := context.WithTimeout(context.Background(), topologyTimeout)
 		defer cancel()
-		err := s.Client().Do(ctx, "SENTINEL", "DEBUG", "info-period", 100, "ask-period", 100, "publish-period", 100).Err()
+		err := s.Client().Do(ctx, "SENTINEL", "DEBUG", "ping-period", 200, "info-period", 100, "ask-period", 100, "publish-period", 100).Err()
 		if err != nil {
 			r.t.Fatalf("make a Sentinel quick (needs Redis 7.0): %v", err)
 		}
@@ -151,20 +153,26 @@ func (r *Replicated) WaitForPrimary(former *Node) *Node {
 	return primary
 }
 
-// WaitForReplicas waits until all other nodes follow a primary and have its data.
-func (r *Replicated) WaitForReplicas(primary *Node) {
+// WaitForReplicas waits until all other nodes follow the primary and have its data.
+func (r *Replicated) WaitForReplicas() {
 	r.t.Helper()
-	_, port, _ := net.SplitHostPort(primary.Addr)
 	await(r.t, "all replicas to follow", func(ctx context.Context) bool {
-		for _, n := range r.Nodes {
-			info := n.replication(ctx)
-			follows := strings.Contains(info, "master_link_status:up") && strings.Contains(info, "master_port:"+port+"\r\n")
-			if n != primary && !follows {
-				return false
-			}
-		}
-		return true
+		primary := r.named(ctx)
+		return primary != nil && r.follow(ctx, primary)
 	})
+}
+
+// follow reports whether all other nodes follow a primary and have its data.
+func (r *Replicated) follow(ctx context.Context, primary *Node) bool {
+	_, port, _ := net.SplitHostPort(primary.Addr)
+	for _, n := range r.Nodes {
+		info := n.replication(ctx)
+		follows := strings.Contains(info, "master_link_status:up") && strings.Contains(info, "master_port:"+port+"\r\n")
+		if n != primary && !follows {
+			return false
+		}
+	}
+	return true
 }
 
 // Kill ends a node as the crash of its machine does: what it has said to its replicas
