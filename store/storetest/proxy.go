@@ -9,11 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
 // Proxy stands between a store and its Redis and notes every command that
-// passes, in the order in which they arrive.
+// passes, in the order in which they arrive. It can lose replies.
 type Proxy struct {
 	Addr string
 
@@ -24,12 +25,21 @@ type Proxy struct {
 	mu       sync.Mutex
 	commands []string
 	conns    []net.Conn
+	lose     func(command string) bool
+	lost     int
 }
 
 // StartProxy starts a proxy for one Redis. It ends with the test.
 func StartProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return StartProxyAt(t, net.JoinHostPort("127.0.0.1", "0"), target)
+}
+
+// StartProxyAt is StartProxy on an address that was chosen before, for a Redis that
+// has to know it.
+func StartProxyAt(t testing.TB, addr, target string) *Proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatalf("start proxy: %v", err)
 	}
@@ -47,6 +57,22 @@ func (p *Proxy) Commands() []string {
 	commands := slices.Clone(p.commands)
 	p.commands = nil
 	return commands
+}
+
+// LoseReplies asks decide for every command, in the order in which they arrive, by
+// its name in lower case. Where it says so, Redis executes the command, and then the
+// connection is cut instead of its reply passed on. nil loses none.
+func (p *Proxy) LoseReplies(decide func(command string) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lose = decide
+}
+
+// Lost returns how many replies were lost.
+func (p *Proxy) Lost() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost
 }
 
 func (p *Proxy) close() {
@@ -73,32 +99,64 @@ func (p *Proxy) accept() {
 		p.mu.Lock()
 		p.conns = append(p.conns, client, redis)
 		p.mu.Unlock()
+		var cut atomic.Bool
 		p.wg.Go(func() {
-			p.forward(redis, client)
+			p.forward(redis, client, &cut)
+			if cut.Load() {
+				return // reply closes both, once Redis has answered
+			}
 			_ = redis.Close()
 			_ = client.Close()
 		})
 		p.wg.Go(func() {
-			_, _ = io.Copy(client, redis)
+			reply(client, redis, &cut)
 			_ = client.Close()
+			_ = redis.Close()
 		})
 	}
 }
 
 // forward reads one request after the other, notes its name, the first bulk
-// string of the RESP array, and only then passes it on.
-func (p *Proxy) forward(redis io.Writer, client io.Reader) {
+// string of the RESP array, and only then passes it on. After one whose reply is to
+// be lost it stops.
+func (p *Proxy) forward(redis io.Writer, client io.Reader, cut *atomic.Bool) {
 	in := bufio.NewReader(client)
-	for {
+	for !cut.Load() {
 		var request bytes.Buffer
 		name, err := readRequest(in, &request)
 		if err != nil {
 			return
 		}
-		p.mu.Lock()
-		p.commands = append(p.commands, strings.ToLower(name))
-		p.mu.Unlock()
+		if p.note(strings.ToLower(name)) {
+			cut.Store(true) // before Redis can answer
+		}
 		if _, err := redis.Write(request.Bytes()); err != nil {
+			return
+		}
+	}
+}
+
+// note remembers a command and returns whether its reply is to be lost.
+func (p *Proxy) note(command string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.commands = append(p.commands, command)
+	if p.lose == nil || !p.lose(command) {
+		return false
+	}
+	p.lost++
+	return true
+}
+
+// reply passes replies on until one is to be lost.
+func reply(client io.Writer, redis io.Reader, cut *atomic.Bool) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := redis.Read(buffer)
+		if err != nil || cut.Load() {
+			return
+		}
+		if _, err := client.Write(buffer[:n]); err != nil {
 			return
 		}
 	}
