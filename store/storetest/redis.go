@@ -82,6 +82,12 @@ func StartSentinel(t testing.TB, file string) *RedisServer {
 	return startServer(t, FreePort(t), "--sentinel", file)
 }
 
+// StartRedisFile starts redis-server on a configuration file; args override it.
+func StartRedisFile(t testing.TB, file string, args ...string) *RedisServer {
+	t.Helper()
+	return startServer(t, FreePort(t), append([]string{file}, args...)...)
+}
+
 func startServer(t testing.TB, port int, args ...string) *RedisServer {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -93,9 +99,12 @@ func startServer(t testing.TB, port int, args ...string) *RedisServer {
 		r.clusterPort = FreePort(t)
 		listen = append(listen, "--cluster-port", strconv.Itoa(r.clusterPort))
 	}
-	if args[0] == "--sentinel" { // its file comes first
+	switch {
+	case args[0] == "--sentinel": // its file comes first
 		r.args = append([]string{args[1], "--sentinel"}, listen...)
-	} else {
+	case !strings.HasPrefix(args[0], "--"):
+		r.args = slices.Concat(args[:1], listen, args[1:])
+	default:
 		r.args = append(listen, args...)
 	}
 	r.Start()
@@ -119,7 +128,11 @@ func (r *RedisServer) Start() {
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for client.Ping(ctx).Err() != nil {
+	for {
+		// Whoever asks who we are is there, too.
+		if err := client.Ping(ctx).Err(); err == nil || redis.HasErrorPrefix(err, "NOAUTH") {
+			return
+		}
 		select {
 		case <-ctx.Done():
 			r.t.Fatalf("redis-server does not answer on %s:\n%s", r.Addr, r.log)
