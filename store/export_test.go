@@ -21,6 +21,11 @@ func Forgetful() Sabotage {
 	return Sabotage{"local same = claim and (claim == ARGV[2] or (proxy ~= '' and proxy == ARGV[3]))", "local same = false"}
 }
 
+// Careless takes everybody for the claimant who came first.
+func Careless() Sabotage {
+	return Sabotage{"local same = claim and (claim == ARGV[2] or (proxy ~= '' and proxy == ARGV[3]))", "local same = claim"}
+}
+
 // NewSabotaged is New without a protection.
 func NewSabotaged(t testing.TB, cfg Config, sabotage Sabotage) *Store {
 	t.Helper()

@@ -1,12 +1,8 @@
 package store_test
 
 import (
-	"context"
-	"sync"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/storetest"
@@ -40,29 +36,6 @@ func conformance(t *testing.T, o store.Options) {
 	waitFor(t, "the store", func() bool { return s.LoadScripts(t.Context()) == nil })
 	storetest.Run(t, func(t *testing.T) storetest.Subject {
 		storetest.Empty(t, client)
-		return storetest.Subject{Store: s, Client: whole(client), Advance: func(d time.Duration) { storetest.Advance(t, client, d) }}
+		return storetest.Subject{Store: s, Client: client, Advance: func(d time.Duration) { storetest.Advance(t, client, d) }}
 	})
-}
-
-// whole returns a client whose Keys are those of every primary; go-redis asks one.
-func whole(client redis.UniversalClient) redis.UniversalClient {
-	if cluster, is := client.(*redis.ClusterClient); is {
-		return wholeCluster{cluster}
-	}
-	return client
-}
-
-type wholeCluster struct{ *redis.ClusterClient }
-
-func (c wholeCluster) Keys(ctx context.Context, pattern string) *redis.StringSliceCmd {
-	var mu sync.Mutex
-	var keys []string
-	err := c.ForEachMaster(ctx, func(ctx context.Context, primary *redis.Client) error {
-		found, err := primary.Keys(ctx, pattern).Result()
-		mu.Lock()
-		defer mu.Unlock()
-		keys = append(keys, found...)
-		return err
-	})
-	return redis.NewStringSliceResult(keys, err)
 }
