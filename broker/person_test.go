@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	mathrand "math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,20 +13,6 @@ import (
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
-
-// amount is how much a test does: short, or what an environment variable says.
-func amount(t *testing.T, variable string, short int) int {
-	t.Helper()
-	text := os.Getenv(variable)
-	if text == "" {
-		return short
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("%s: %q is no number", variable, text)
-	}
-	return n
-}
 
 // customer is somebody who clicks.
 type customer struct {
@@ -146,8 +130,8 @@ func TestNobodyLandsAsSomebodyElse(t *testing.T) {
 	w := newWorld(t, func(c *broker.Config) {
 		c.SignOns, c.Audit = storetest.NewFaulty(c.SignOns, 0.05, seed), silence{}
 	})
-	customers := crowd(t, w, amount(t, "TEST_SUBSCRIBERS", 200))
-	sum := everybody(t, w.broker, customers, amount(t, "TEST_SIGNONS", 480), seed)
+	customers := crowd(t, w, storetest.Amount(t, "TEST_SUBSCRIBERS", 200, 10_000))
+	sum := everybody(t, w.broker, customers, storetest.Amount(t, "TEST_SIGNONS", 480, 500_000), seed)
 	if sum.foreign.Load() != 0 || sum.doubles.Load() != 0 {
 		t.Errorf("got %d sign-ons as somebody else and %d tokens used by two, want none", sum.foreign.Load(), sum.doubles.Load())
 	}
@@ -201,7 +185,7 @@ func TestFailingCallsLetNobodyIn(t *testing.T) {
 				c.SignOns, c.Audit = faulty, silence{}
 			})
 			customers := crowd(t, w, 50)
-			n := amount(t, "TEST_SIGNONS", 160)
+			n := storetest.Amount(t, "TEST_SIGNONS", 160, 20_000)
 			sum := everybody(t, w.broker, customers, n, seed)
 			if sum.foreign.Load() != 0 || sum.doubles.Load() != 0 {
 				t.Errorf("got %d sign-ons as somebody else and %d tokens used by two, want none", sum.foreign.Load(), sum.doubles.Load())

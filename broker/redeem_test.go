@@ -73,6 +73,29 @@ func TestLifetimeOfAOneTimeToken(t *testing.T) {
 	w.wantEvents(redemption(w, broker.EventReplayed, invoices, "portal", token, other.ID(), claim.ID()))
 }
 
+// The lifetime is the store's to judge: brokers whose clocks are 30 s apart agree.
+func TestLifetimeDoesNotDependOnTheClockOfABroker(t *testing.T) {
+	for _, ahead := range []time.Duration{30 * time.Second, -30 * time.Second} {
+		w := newWorld(t)
+		cfg := w.config(w.store)
+		cfg.Now = func() time.Time { return w.clock().Add(ahead) }
+		other := broker.New(cfg)
+		redeem := func(token broker.OneTimeToken) broker.Reason {
+			_, err := other.Login(t.Context(), broker.LoginRequest{Token: token, Claim: newClaim(t), From: inside})
+			return broker.ReasonOf(err)
+		}
+		early, late := w.issue(invoices), w.issue(invoices)
+		w.advance(119 * time.Second)
+		if got := redeem(early); got != 0 {
+			t.Errorf("%v ahead, at 119 s: got %v, want it accepted", ahead, got)
+		}
+		w.advance(2 * time.Second)
+		if got := redeem(late); got != broker.ReasonTokenExpired {
+			t.Errorf("%v ahead, at 121 s: got %v, want token_expired", ahead, got)
+		}
+	}
+}
+
 // A repetition gets the first assertion, so it is of no use when that has expired.
 func TestARepetitionEndsWithTheAssertion(t *testing.T) {
 	w := newWorld(t)

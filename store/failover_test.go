@@ -3,7 +3,6 @@ package store_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -20,7 +19,7 @@ import (
 func TestKilledPrimariesLeaveNoDoubles(t *testing.T) {
 	t.Parallel()
 	delays := []time.Duration{0, 2 * time.Millisecond, 20 * time.Millisecond}
-	kills := max(count(t, "TEST_KILLS", 3)/len(delays), 1)
+	kills := max(storetest.Amount(t, "TEST_KILLS", 3, 200)/len(delays), 1)
 	for _, delay := range delays {
 		t.Run(fmt.Sprint(delay), func(t *testing.T) {
 			t.Parallel()
@@ -48,13 +47,13 @@ func TestKilledPrimariesLeaveNoDoubles(t *testing.T) {
 }
 
 // A new primary behind Sentinels is found as soon as they name it, whether the former
-// one is dead or hangs. TEST_KILLS is how many end, each way; then the figures of a
+// one is dead or hangs. TEST_FAILOVERS is how many end, each way; with the tag `long` the figures of a
 // quiet machine must hold.
 func TestANewPrimaryIsFound(t *testing.T) {
 	t.Parallel()
 	const withoutWrites, found = 2500 * time.Millisecond, 250 * time.Millisecond
 	slack := 8
-	if os.Getenv("TEST_KILLS") != "" {
+	if storetest.Long {
 		slack = 1
 	}
 	ends := map[string]func(*storetest.Replicated, *storetest.Node){
@@ -64,7 +63,7 @@ func TestANewPrimaryIsFound(t *testing.T) {
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for range count(t, "TEST_KILLS", 1) {
+			for range storetest.Amount(t, "TEST_FAILOVERS", 1, 20) {
 				set := storetest.StartReplicated(t, storetest.ReplicatedConfig{Real: true})
 				s := store.New(store.Config{Client: open(t, set.Options()), KeyPrefix: keyPrefix})
 				waitFor(t, "the store", func() bool { return s.LoadScripts(t.Context()) == nil })

@@ -2,8 +2,6 @@ package store_test
 
 import (
 	"crypto/rand"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -38,21 +36,6 @@ func open(t testing.TB, o store.Options) redis.UniversalClient {
 	client := ok(store.Open(o))(t)
 	t.Cleanup(func() { _ = client.Close() })
 	return client
-}
-
-// count returns how long a test is: fallback, or what the environment says under a
-// name.
-func count(t testing.TB, name string, fallback int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return fallback
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("%s=%q: want a number from 1", name, text)
-	}
-	return n
 }
 
 func newClaim(t testing.TB) broker.Claim {

@@ -49,7 +49,7 @@ func TestALostReplyBurnsNoToken(t *testing.T) {
 			t.Parallel()
 			proxy, o := kind.start(t)
 			s := store.New(store.Config{Client: open(t, o), KeyPrefix: keyPrefix})
-			history, burnt := loseReplies(t, proxy, s, max(count(t, "TEST_DROPS", 500)/kind.share, 1))
+			history, burnt := loseReplies(t, proxy, s, max(storetest.Amount(t, "TEST_DROPS", 500, 10_000)/kind.share, 1))
 			if burnt != 0 {
 				t.Errorf("got %d burnt tokens, want none", burnt)
 			}

@@ -17,7 +17,7 @@ func TestARaceForATokenIsWonOnce(t *testing.T) {
 	o := storetest.StartRedis(t).Options()
 	cfgs := []store.Config{{Client: open(t, o), KeyPrefix: keyPrefix}, {Client: open(t, o), KeyPrefix: keyPrefix}, {Client: open(t, o), KeyPrefix: keyPrefix}}
 	link := register(t, store.New(cfgs[0]), billing)
-	n := count(t, "TEST_TOKENS", 300)
+	n := storetest.Amount(t, "TEST_TOKENS", 300, 100_000)
 	race := func(n int, open func(store.Config) *store.Store) storetest.Verdict {
 		history := storetest.NewHistory()
 		for range n {

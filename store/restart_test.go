@@ -11,10 +11,10 @@ import (
 )
 
 // Redis is killed and started again while tokens are issued and redeemed, over and
-// over. TEST_KILLS is how often, with each kind of persistence.
+// over. TEST_RESTARTS is how often, with each kind of persistence.
 func TestRestartsLeaveNoDoubles(t *testing.T) {
 	t.Parallel()
-	kills := count(t, "TEST_KILLS", 2)
+	kills := storetest.Amount(t, "TEST_RESTARTS", 2, 20)
 	for _, kind := range storetest.Persistences() {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
@@ -70,7 +70,7 @@ func copyDisk(t *testing.T, to, from string) {
 }
 
 // On a cluster, replicas take over, primaries are killed and slots move with what is
-// in them, over and over. TEST_KILLS is how often.
+// in them, over and over. TEST_RESTARTS is how often.
 //
 // A token is not gone for good here: it is not honoured where its slot has moved to,
 // but it is when the slot comes back before it was redeemed; and for an instant a
@@ -86,7 +86,7 @@ func TestAClusterLeavesNoDoubles(t *testing.T) {
 		tr.sweep()
 		cluster.WaitReady()
 	}
-	kills := count(t, "TEST_KILLS", 1)
+	kills := storetest.Amount(t, "TEST_RESTARTS", 1, 20)
 	for range kills {
 		home := cluster.PrimaryOf(slot)
 		away := cluster.PrimaryOf((slot + 16384/3) % 16384)

@@ -3,13 +3,13 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -95,20 +95,6 @@ func startBinary(t testing.TB, binary, redis, dir string) *process {
 	return p
 }
 
-// tokensToRace is the length of the race: short by default, as long as
-// TEST_TOKENS says.
-func tokensToRace(t *testing.T) int64 {
-	text := os.Getenv("TEST_TOKENS")
-	if text == "" {
-		return 3_000
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 1 {
-		t.Fatalf("TEST_TOKENS=%q: want a number of tokens", text)
-	}
-	return n
-}
-
 // Every token succeeds exactly once, however many race for it over however many
 // brokers, and every loser is audited as a replay. Where an overloaded machine
 // makes a broker say "not now", server and browser ask again as real ones do.
@@ -116,7 +102,7 @@ func TestEveryTokenSucceedsExactlyOnce(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	brokers := []*process{startProcess(t, redis.Addr), startProcess(t, redis.Addr), startProcess(t, redis.Addr)}
 	link := addLink(t, store.New(store.Config{Client: redis.Client(), KeyPrefix: "latchkey:"}), "latchkey_billing")
-	tokens := tokensToRace(t)
+	tokens := int64(storetest.Amount(t, "TEST_TOKENS", 3_000, 1_000_000))
 
 	var started, granted, refused, failed atomic.Int64
 	ctx, stop := context.WithCancel(t.Context())
@@ -147,6 +133,37 @@ func TestEveryTokenSucceedsExactlyOnce(t *testing.T) {
 	}
 	if got := audited(t, brokers, "replayed"); got != refused.Load() {
 		t.Errorf("audited as replayed: got %d, want %d", got, refused.Load())
+	}
+	wantBothClaims(t, brokers)
+}
+
+// wantBothClaims wants each replay in the audit to name who tried and who had taken
+// the token before, and of one token always the same.
+func wantBothClaims(t *testing.T, brokers []*process) {
+	t.Helper()
+	takers := map[string]string{} // by token
+	for _, b := range brokers {
+		log, err := os.ReadFile(b.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range bytes.Lines(log) {
+			var e struct {
+				Logger, Msg, Token, Claim string
+				ClaimedBy                 string `json:"claimed_by"`
+			}
+			if json.Unmarshal(line, &e) != nil || e.Logger != "audit" || e.Msg != "replayed" {
+				continue
+			}
+			former, seen := takers[e.Token]
+			if e.Claim == "" || e.ClaimedBy == "" || e.Claim == e.ClaimedBy || seen && former != e.ClaimedBy {
+				t.Fatalf("audit: got %s, want the claim and, the same for the whole token, the one that has taken it", line)
+			}
+			takers[e.Token] = e.ClaimedBy
+		}
+	}
+	if len(takers) == 0 {
+		t.Error("the audit has no replay")
 	}
 }
 
