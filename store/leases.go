@@ -2,9 +2,12 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
@@ -65,6 +68,31 @@ func (s *Store) Release(ctx context.Context, l reconcile.Lease) error {
 		return fmt.Errorf("release lease of %s: %w", l.Server, err)
 	}
 	return nil
+}
+
+// Epochs implements reconcile.Leases.
+func (s *Store) Epochs(ctx context.Context, servers []string) (map[string]reconcile.Epoch, error) {
+	pipe := s.client.Pipeline()
+	fences, leases := make([]*redis.StringCmd, len(servers)), make([]*redis.StringCmd, len(servers))
+	for i, server := range servers {
+		fences[i], leases[i] = pipe.Get(ctx, s.fenceKey(server)), pipe.Get(ctx, s.leaseKey(server))
+	}
+	if len(servers) > 0 {
+		_, _ = pipe.Exec(ctx) // each reply has its own error
+	}
+	epochs := map[string]reconcile.Epoch{}
+	for i, server := range servers {
+		fence, err := fences[i].Uint64()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return nil, fmt.Errorf("fence of %s: %w", server, err)
+		}
+		held := leases[i].Err()
+		if held != nil && !errors.Is(held, redis.Nil) {
+			return nil, fmt.Errorf("lease of %s: %w", server, held)
+		}
+		epochs[server] = reconcile.Epoch{Fence: reconcile.Fence(fence), Held: held == nil}
+	}
+	return epochs, nil
 }
 
 // prolong reports whether the lease was still ours; 0 gives it back.

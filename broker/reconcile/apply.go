@@ -152,7 +152,7 @@ type outcome struct {
 // session cannot go on; the outcomes tell what was done all the same.
 func (s *session) apply(ctx context.Context, jobs []*job) ([]outcome, error) {
 	defer s.lock(jobs)()
-	jobs, err := s.begin(ctx, jobs)
+	jobs, overtaken, err := s.begin(ctx, jobs)
 	if err != nil {
 		return nil, err
 	}
@@ -166,6 +166,9 @@ func (s *session) apply(ctx context.Context, jobs []*job) ([]outcome, error) {
 	}
 	replies, failure := s.runSplit(ctx, commands)
 	outcomes, after := settle(jobs, replies)
+	for _, j := range overtaken {
+		outcomes = append(outcomes, outcome{job: j, err: errOvertaken})
+	}
 	// What the server has done is written down also while we are being stopped.
 	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeGrace)
 	defer cancel()
@@ -181,37 +184,52 @@ func (s *session) apply(ctx context.Context, jobs []*job) ([]outcome, error) {
 	return outcomes, failure
 }
 
-// begin writes into the store what it is to know before the server does, and returns
-// the jobs that are still to be done.
-func (s *session) begin(ctx context.Context, jobs []*job) ([]*job, error) {
+// errOvertaken: what was planned for an account is not done, because somebody else of
+// this process has changed it meanwhile, and knows more.
+var errOvertaken = errors.New("overtaken by what was done meanwhile")
+
+// begin writes into the store what it is to know before the server does. It returns
+// the jobs that are still to be done, and those that are not.
+func (s *session) begin(ctx context.Context, jobs []*job) (left, overtaken []*job, err error) {
 	s.writing.RLock()
 	defer s.writing.RUnlock()
-	jobs = slices.DeleteFunc(slices.Clone(jobs), s.overtaken)
-	if err := s.recheckGroups(ctx, jobs); err != nil {
-		return nil, err
+	changed, err := s.changed(ctx, jobs)
+	if err != nil {
+		return nil, nil, err
 	}
 	var before []AccountChanges
 	for _, j := range jobs {
+		if changed[j] || s.overtaken(j) {
+			overtaken = append(overtaken, j)
+			continue
+		}
+		left = append(left, j)
 		c := AccountChanges{Account: j.plan.Account, Changes: j.first}
 		for _, a := range j.actions {
 			c.Changes = append(c.Changes, a.before...)
 		}
 		before = append(before, c)
 	}
-	_, err := s.write(ctx, before)
-	return jobs, err
+	_, err = s.write(ctx, before)
+	return left, overtaken, err
 }
 
-// overtaken reports whether a job's account was changed by somebody who knew more. A
-// rotation knows no subscriber but the one of the record that it has read.
+// overtaken reports whether a job's account was changed by somebody who has read a
+// later list of customers. A rotation knows no subscriber but the one of the record
+// that it has read.
 func (s *session) overtaken(j *job) bool {
 	user := j.plan.Account.User
-	return s.outdated(user, s.order.known()) || s.order.Policy.Rotate && s.handedOver(user, j.plan.Subscriber)
+	if s.order.Policy.Rotate {
+		return s.handedOver(user, j.plan.Subscriber)
+	}
+	return s.order.Directory != nil && s.outdated(user, s.order.known())
 }
 
-// recheckGroups leaves open whose a group is where the record has changed since the
-// plan was made: another job of this process may have made the group that was seen.
-func (s *session) recheckGroups(ctx context.Context, jobs []*job) error {
+// changed names the jobs that found a group of somebody else's and whose records are
+// not any more what the plan was made by: the group may be one that was made here
+// meanwhile. Links that are written into it without a note whose it is would make it
+// look like ours.
+func (s *session) changed(ctx context.Context, jobs []*job) (map[*job]bool, error) {
 	var accounts []broker.Account
 	var of []*job
 	for _, j := range jobs {
@@ -220,18 +238,17 @@ func (s *session) recheckGroups(ctx context.Context, jobs []*job) error {
 		}
 	}
 	if len(of) == 0 {
-		return nil
+		return nil, nil
 	}
 	records, err := s.load(ctx, accounts)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	changed := map[*job]bool{}
 	for i, j := range of {
-		if !reflect.DeepEqual(records[i], j.record) {
-			j.first = slices.DeleteFunc(j.first, func(c Change) bool { return c.Kind == ChangeGroup })
-		}
+		changed[j] = !reflect.DeepEqual(records[i], j.record)
 	}
-	return nil
+	return changed, nil
 }
 
 // settle puts replies, in the order of the jobs' commands, beside their actions

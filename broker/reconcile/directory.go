@@ -15,7 +15,19 @@ import (
 // Directory knows whose each account is. A nil one knows nobody.
 type Directory struct {
 	subscribers map[broker.Account]string
-	asOf        time.Time
+	reading     Reading
+}
+
+// Reading is when a list of customers is read.
+type Reading struct {
+	// Servers are the ids that the configuration knows.
+	Servers []string
+	// At is when the reading begins: of two lists, the one that began later knows
+	// more.
+	At time.Time
+	// Epochs are those of the servers at that time. Where somebody has worked since,
+	// or where they are not known, a run reads the list once more.
+	Epochs map[string]Epoch
 }
 
 // Subscriber returns whose an account is.
@@ -57,14 +69,13 @@ func (e *SourceError) add(format string, args ...any) {
 	e.Problems = append(e.Problems, fmt.Sprintf(format, args...))
 }
 
-// ReadDirectory reads all subscribers, from now on: of two that were read, the one
-// that began later knows more. servers are the ids that the configuration
-// knows. Its error is a *SourceError when rows are wrong: a server that is not
-// known, an empty or impossible name or id, an account that is there twice.
-func ReadDirectory(ctx context.Context, source Subscriptions, servers []string, now time.Time) (*Directory, error) {
-	d := &Directory{subscribers: map[broker.Account]string{}, asOf: now}
+// ReadDirectory reads all subscribers. Its error is a *SourceError when rows are
+// wrong: a server that is not known, an empty or impossible name or id, an account
+// that is there twice.
+func ReadDirectory(ctx context.Context, source Subscriptions, reading Reading) (*Directory, error) {
+	d := &Directory{subscribers: map[broker.Account]string{}, reading: reading}
 	known := map[string]bool{}
-	for _, s := range servers {
+	for _, s := range reading.Servers {
 		known[s] = true
 	}
 	problems := &SourceError{}

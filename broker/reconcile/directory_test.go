@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
 
 func read(list ...reconcile.Subscription) (*reconcile.Directory, error) {
-	return reconcile.ReadDirectory(context.Background(), rows{list: list}, []string{"web01", "web02"}, time.Now())
+	return reconcile.ReadDirectory(context.Background(), rows{list: list}, reconcile.Reading{Servers: []string{"web01", "web02"}})
 }
 
 func TestADirectoryKnowsWhoseAccountsAre(t *testing.T) {
@@ -118,7 +117,7 @@ func TestTwentyProblemsAreListed(t *testing.T) {
 func TestTheErrorOfASourcePassesThrough(t *testing.T) {
 	away := errors.New("billing.csv: no such file")
 	bad := row(1, "web01", "", "")
-	_, err := reconcile.ReadDirectory(context.Background(), rows{list: []reconcile.Subscription{bad}, err: away}, []string{"web01"}, time.Now())
+	_, err := reconcile.ReadDirectory(context.Background(), rows{list: []reconcile.Subscription{bad}, err: away}, reconcile.Reading{Servers: []string{"web01"}})
 	if !errors.Is(err, away) || err.Error() != "read subscribers: billing.csv: no such file" {
 		t.Errorf("got %v, want the source's error, which may have caused the rest", err)
 	}

@@ -73,8 +73,9 @@
 // has looked at every server and has left nothing undone: it may have moved, and its
 // links, which came along, work by the former account's records until they are
 // written anew. The server is asked once more for each; only one of which WHM says
-// in words that it does not exist loses its links. When most accounts of a server seem to be gone at once, the API token
-// has lost its rights more likely than the server its customers.
+// in words that it does not exist loses its links. When most accounts of a server
+// seem to be gone at once, the API token has lost its rights more likely than the
+// server its customers.
 //
 // An account may also have come back, or been restored from a copy, over one whose
 // record still matches: nobody would look at its links, which work by the records
@@ -99,10 +100,19 @@
 // [Reconciler.Serve] also takes servers on which nobody works. Each server and kind of
 // request has a queue of its own (a [Lane]), and is done in batches: what one server
 // reports, however much, is in no other's way, and in no click's on that server. A
-// click waits for a rotation, so that does not read the subscribers. A new account may be known to the
-// server before the portal knows it: it comes again a few times, and is then left to
-// the next whole run. What a run knew at its start does not undo what was done on
-// request since.
+// click waits for a rotation, so that does not read the subscribers. A new account may
+// be known to the server before the portal knows it: it comes again a few times, and
+// is then left to
+// the next whole run.
+//
+// # Lists of customers
+//
+// To read one may take minutes, and an account may change hands meanwhile. Nobody
+// writes by a list who knows of a later one: what a seat has written, it remembers
+// with the time at which the list was begun ([Reading]); and a run that gets a lease
+// reads the list again when anybody has worked on the server since it was read, which
+// the fences tell without a clock. What is overtaken so is not done: a request comes
+// again, and nothing is forgotten by that run.
 //
 // # What a newcomer may question
 //

@@ -49,7 +49,7 @@ func (r *Reconciler) forgetGone(soft, hard context.Context, o Order, log *operat
 		if !p.Remove {
 			gone = r.keepForTwins(w, runs, result.Servers)
 		}
-		switch err := r.forget(soft, hard, o, log, server, gone); {
+		switch err := r.forget(soft, hard, w.order, log, server, gone); {
 		case err == nil:
 		case soft.Err() != nil:
 			s.State = ServerInterrupted
@@ -114,11 +114,6 @@ func (w *serverRun) lookAgain(users []string) (left []string, err error) {
 			if err := again.portion(ctx, s, portion); err != nil {
 				return err
 			}
-			for _, user := range portion {
-				if s.outdated(user, o.known()) { // a request has come to it, and may not have ended
-					o.undone(broker.Account{Server: w.server, User: user})
-				}
-			}
 		}
 		return w.soft.Err()
 	})
@@ -129,7 +124,7 @@ func (w *serverRun) lookAgain(users []string) (left []string, err error) {
 // forget removes the records of users, each after the server was asked once more:
 // one that still answers for the account has it.
 func (r *Reconciler) forget(soft, hard context.Context, o Order, log *operationLog, server string, users []string) error {
-	w := &serverRun{r: r, order: o, log: log, soft: soft, hard: hard, server: server}
+	w := &serverRun{r: r, order: o, log: log, soft: soft, hard: hard, server: server, forgetting: true}
 	defer log.endServer(server)
 	return w.seated(func(ctx context.Context, s *session) error {
 		for portion := range slices.Chunk(users, r.cfg.CommandsPerRequest) {

@@ -1,14 +1,15 @@
 package reconcile
 
 import (
-	"maps"
+	"context"
+	"fmt"
 	"sync"
 	"time"
 )
 
 // knowledge says of when that is by which this process has written a server's
-// accounts. A list of customers that took long to read must not give an account back
-// to somebody from whom a later one has taken it.
+// accounts from one seat. A list of customers that took long to read must not give an
+// account back to somebody from whom a later one has taken it.
 type knowledge struct {
 	// writing is held for reading by whoever writes subscribers into the store by what
 	// he knows, and for writing when more is known: what was older is in the store by
@@ -22,9 +23,6 @@ type knowledge struct {
 	fresh map[string]time.Time
 }
 
-// longestReading is how long a list of customers may take to be read, at most.
-const longestReading = time.Hour
-
 // learn notes that users, or with none all of them, are being done by what is known
 // at a time.
 func (k *knowledge) learn(at time.Time, users []string) {
@@ -35,10 +33,6 @@ func (k *knowledge) learn(at time.Time, users []string) {
 	if len(users) == 0 && at.After(k.floor) {
 		k.floor = at
 	}
-	if k.fresh == nil {
-		k.fresh = map[string]time.Time{}
-	}
-	maps.DeleteFunc(k.fresh, func(_ string, then time.Time) bool { return then.Before(at.Add(-longestReading)) })
 	for _, user := range users {
 		if at.After(k.fresh[user]) {
 			k.fresh[user] = at
@@ -51,4 +45,20 @@ func (k *knowledge) outdated(user string, at time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.floor.After(at) || k.fresh[user].After(at)
+}
+
+// readAgain reads the list of customers once more where somebody has worked on the
+// server since it was read: he may have known more.
+func (w *serverRun) readAgain(ctx context.Context, s *seat) error {
+	o := w.order
+	// What is done on request is read with the lease in hand.
+	if o.Directory == nil || o.DryRun || o.nested || w.forgetting || o.Directory.reading.Epochs[w.server].before(s.lease) {
+		return nil
+	}
+	again, err := w.r.queue.directory(ctx)
+	if err != nil {
+		return fmt.Errorf("somebody has worked on the server since the subscribers were read, and they cannot be read again: %w", err)
+	}
+	w.order.Directory = again
+	return nil
 }

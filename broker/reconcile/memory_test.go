@@ -286,6 +286,18 @@ func (m *memory) Acquire(ctx context.Context, server, holder string, ttl time.Du
 	return lease, nil
 }
 
+// Epochs implements reconcile.Leases.
+func (m *memory) Epochs(ctx context.Context, servers []string) (map[string]reconcile.Epoch, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	epochs := map[string]reconcile.Epoch{}
+	for _, server := range servers {
+		l, held := m.leases[server]
+		epochs[server] = reconcile.Epoch{Fence: m.fences[server], Held: held && time.Now().Before(l.until)}
+	}
+	return epochs, ctx.Err()
+}
+
 // Renew implements reconcile.Leases.
 func (m *memory) Renew(ctx context.Context, l reconcile.Lease, ttl time.Duration) error {
 	m.mu.Lock()

@@ -25,8 +25,9 @@ type operationLog struct {
 	// blocked is the part of counts.Failed that others stand in the way of: no run
 	// can do anything about it.
 	blocked int
-	// arrived: some account may work by the records of another one.
-	arrived bool
+	// arrived: some account may work by the records of another one. behind: some was
+	// left to others, who may not be done.
+	arrived, behind bool
 	// problems are kept for the Result as well, maxProblems at most.
 	problems []Entry
 	more     int
@@ -127,7 +128,15 @@ func (l *operationLog) count(change func(*Counts)) {
 func (l *operationLog) undone() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.counts.Failed > l.blocked || l.arrived
+	return l.counts.Failed > l.blocked || l.arrived || l.behind
+}
+
+// overtaken notes that an account was left to somebody else.
+func (l *operationLog) overtaken(e Entry) {
+	l.add(e)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.behind = true
 }
 
 // step counts one step that was done; the first of its kind for a link on a server

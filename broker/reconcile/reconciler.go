@@ -105,7 +105,7 @@ type Order struct {
 // known is when that was so by which the order is carried out.
 func (o Order) known() time.Time {
 	if o.Directory != nil {
-		return o.Directory.asOf
+		return o.Directory.reading.At
 	}
 	return o.began
 }

@@ -145,6 +145,9 @@ type Leases interface {
 	Acquire(ctx context.Context, server, holder string, ttl time.Duration) (Lease, error)
 	// Renew prolongs a lease to ttl from now. ErrFenced means that it was lost.
 	Renew(ctx context.Context, l Lease, ttl time.Duration) error
+	// Epochs returns how often each of the servers has been worked on by now, in one
+	// round trip.
+	Epochs(ctx context.Context, servers []string) (map[string]Epoch, error)
 	// Release gives a lease back. One that was lost is left to its holder.
 	Release(ctx context.Context, l Lease) error
 }
@@ -155,6 +158,18 @@ type Lease struct {
 	Holder string
 	Fence  Fence
 }
+
+// Epoch is a server's at one moment.
+type Epoch struct {
+	// Fence is that of the last lease; 0 when there never was one.
+	Fence Fence
+	// Held: somebody has the lease.
+	Held bool
+}
+
+// before reports whether nobody has worked on the server between the epoch and a
+// lease.
+func (e Epoch) before(l Lease) bool { return !e.Held && l.Fence == e.Fence+1 }
 
 // HeldError says who works on a server.
 type HeldError struct {

@@ -12,7 +12,7 @@ import (
 // seat is this process's right to work on a server: its lease, kept alive. All
 // that the process does on the server goes on from one seat.
 type seat struct {
-	*knowledge
+	knowledge
 	lease Lease
 	// alive ends when the lease is lost, and with it all work on the server.
 	alive context.Context
@@ -46,9 +46,8 @@ type seats struct {
 // store is asked, so that a slow store holds up one server only.
 type place struct {
 	sync.Mutex
-	knowledge knowledge
-	seat      *seat
-	users     int
+	seat  *seat
+	users int
 }
 
 func (s *seats) place(server string) *place {
@@ -80,7 +79,7 @@ func (s *seats) take(ctx context.Context, server string) (*seat, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.seat, p.users = newSeat(ctx, lease, &p.knowledge), 1
+	p.seat, p.users = newSeat(ctx, lease), 1
 	go s.keep(p.seat, asked.Add(s.ttl))
 	return p.seat, nil
 }
@@ -93,10 +92,10 @@ func (s *seats) has(server string) bool {
 	return p.seat != nil && p.seat.alive.Err() == nil
 }
 
-func newSeat(ctx context.Context, lease Lease, k *knowledge) *seat {
+func newSeat(ctx context.Context, lease Lease) *seat {
 	alive, halt := context.WithCancelCause(context.WithoutCancel(ctx))
 	return &seat{
-		knowledge: k, lease: lease, alive: alive, halt: halt, done: make(chan struct{}),
+		knowledge: knowledge{fresh: map[string]time.Time{}}, lease: lease, alive: alive, halt: halt, done: make(chan struct{}),
 		busy: map[string]*userLock{}, owners: map[string]string{},
 	}
 }

@@ -23,6 +23,8 @@ type serverRun struct {
 	recorded map[string]bool // users that the store knows
 	gone     []string        // of those, the ones that the server has not
 	again    bool            // the accounts were counted already
+	// forgetting: no list of customers is needed.
+	forgetting bool
 
 	mu      sync.Mutex
 	result  ServerResult
@@ -82,6 +84,9 @@ func (w *serverRun) seated(work func(context.Context, *session) error) error {
 	ctx, cancel := context.WithCancelCause(w.hard)
 	defer cancel(nil)
 	defer context.AfterFunc(seat.alive, func() { cancel(context.Cause(seat.alive)) })()
+	if err := w.readAgain(ctx, seat); err != nil {
+		return errors.Join(err, leave())
+	}
 	s := &session{seat: seat, cfg: &w.r.cfg, host: w.r.cfg.Hosts[w.server], order: w.order, soft: w.soft, slots: w.r.slots}
 	err = work(ctx, s)
 	if cause := context.Cause(seat.alive); err != nil && cause != nil {
@@ -97,7 +102,7 @@ func (w *serverRun) seated(work func(context.Context, *session) error) error {
 // needs none.
 func (w *serverRun) seat() (*seat, func() error, error) {
 	if w.order.DryRun {
-		s := newSeat(w.hard, Lease{Server: w.server}, &knowledge{})
+		s := newSeat(w.hard, Lease{Server: w.server})
 		return s, func() error { s.halt(errReleased); return nil }, nil
 	}
 	for {
@@ -344,6 +349,11 @@ func (w *serverRun) settle(s *session, outcomes []outcome, server error) {
 		if o.err == nil {
 			w.log.step(w.server, o.step)
 			done[o.job.plan.Account] = append(done[o.job.plan.Account], o.step.Kind)
+			continue
+		}
+		if errors.Is(o.err, errOvertaken) {
+			w.undone(o.job.plan.Account)
+			w.log.overtaken(s.entry(LevelDebug, o.job.plan.Account.User, "", o.err.Error()))
 			continue
 		}
 		if server != nil {

@@ -146,7 +146,9 @@ func (w *world) readDirectory() *reconcile.Directory {
 		source.list = append(source.list, row(1, a.Server, a.User, id))
 	}
 	w.mu.Unlock()
-	return ok(reconcile.ReadDirectory(context.Background(), source, slices.Collect(maps.Keys(w.servers)), time.Now()))(w.t)
+	reading := reconcile.Reading{Servers: slices.Collect(maps.Keys(w.servers)), At: time.Now()}
+	reading.Epochs = ok(w.book.Epochs(context.Background(), reading.Servers))(w.t)
+	return ok(reconcile.ReadDirectory(context.Background(), source, reading))(w.t)
 }
 
 // order fills in what an order of a policy needs.

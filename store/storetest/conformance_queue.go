@@ -18,10 +18,33 @@ import (
 
 func leases() []test {
 	return []test{
+		{"an epoch tells whether somebody has worked meanwhile", epochs},
 		{"one worker has a server", leaseExclusive},
 		{"a lease ends unless it is renewed", leaseExpires},
 		{"a lease is given back by its holder alone", leaseReleased},
 		{"of racing workers one gets the lease", leaseRace},
+	}
+}
+
+func epochs(t *testing.T, s Subject) {
+	want := func(what string, want reconcile.Epoch) {
+		t.Helper()
+		got := must[map[string]reconcile.Epoch](t)(s.Store.Epochs(t.Context(), []string{"web02", "web01"}))
+		if got["web01"] != want || got["web02"] != (reconcile.Epoch{}) || len(got) != 2 {
+			t.Errorf("%s: got %+v, want %+v of web01 and nothing of web02", what, got, want)
+		}
+	}
+	want("at first", reconcile.Epoch{})
+	for n := range 2 {
+		lease := acquire(t, s, "web01", "a worker")
+		want("during the work", reconcile.Epoch{Fence: lease.Fence, Held: true})
+		if err := s.Store.Release(t.Context(), lease); err != nil {
+			t.Fatal(err)
+		}
+		want("after the work", reconcile.Epoch{Fence: reconcile.Fence(n + 1)})
+	}
+	if got := must[map[string]reconcile.Epoch](t)(s.Store.Epochs(t.Context(), nil)); len(got) != 0 {
+		t.Errorf("of no server: got %+v, want nothing", got)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -127,7 +126,7 @@ func subscriberProblems(ctx context.Context, path string, cfg *config.Config) []
 	for _, s := range cfg.Servers {
 		servers = append(servers, s.ID)
 	}
-	_, err := reconcile.ReadDirectory(ctx, subscribers.NewFile(file), servers, time.Now())
+	_, err := reconcile.ReadDirectory(ctx, subscribers.NewFile(file), reconcile.Reading{Servers: servers})
 	wrong, is := errors.AsType[*reconcile.SourceError](err)
 	switch {
 	case err == nil:

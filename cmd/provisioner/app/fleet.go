@@ -113,7 +113,11 @@ func (f *fleet) directory(ctx context.Context) (*reconcile.Directory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("subscribers: %w", err)
 	}
-	return reconcile.ReadDirectory(ctx, source, servers, f.env.Now())
+	reading := reconcile.Reading{Servers: servers, At: f.env.Now()}
+	if reading.Epochs, err = f.store.Epochs(ctx, servers); err != nil {
+		return nil, f.storeError(err)
+	}
+	return reconcile.ReadDirectory(ctx, source, reading)
 }
 
 func (f *fleet) source() (reconcile.Subscriptions, error) {
