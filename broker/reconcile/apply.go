@@ -77,6 +77,10 @@ func prepareStep(w *Wanted, plan Plan, record Record, step Step, random io.Reade
 	switch step.Kind {
 	case StepCreateGroup:
 		a.command = &Command{Function: CreateGroup, User: user, Group: w.Group}
+		if record.Group.ID == "" {
+			a.before = []Change{{Kind: ChangeGroup, GroupID: w.Group.ID, Written: intended}}
+			a.refused = []Change{{Kind: ChangeForgetGroup}}
+		}
 		a.done = []Change{{Kind: ChangeGroup, GroupID: w.Group.ID, Written: w.groupFingerprint()}}
 	case StepRemoveGroup, StepForgetGroup:
 		if step.Kind == StepRemoveGroup {

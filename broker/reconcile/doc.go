@@ -59,8 +59,8 @@
 // names another account than the one that it stands in tells that the account was
 // copied or has moved.
 //
-// WHM does not tell who made a group, nor its label. One that is there before the
-// store knows of a write of ours is somebody else's: our links are shown in it, the
+// WHM does not tell who made a group, nor its label. So the store is told that we are
+// about to make one before WHM is. One that is there before that is somebody else's: our links are shown in it, the
 // store remembers it with a zero fingerprint, and it is never written or removed.
 // That links of ours stand in it is no proof: accounts are copied, and people move
 // links. So the groups of copied accounts, and all of them after the store was lost,

@@ -26,6 +26,8 @@ func (p *planner) keepGroup(at int) {
 		why = "is not there yet"
 	case recorded.ID == id && p.seen.asked && !there:
 		why = "is missing on the server"
+	case recorded.ID == id && recorded.Written == intended:
+		why = "was not finished"
 	case recorded.ID != id:
 		why = "takes the place of " + recorded.ID
 	case recorded.Written != p.wanted.groupFingerprint():
@@ -52,21 +54,17 @@ func (p Policy) keepsGroup(record Record, w *Wanted) bool {
 	return len(p.Apps) > 0 && record.Group.ID != "" && record.Group.ID != w.Group.ID
 }
 
+// intended is recorded of a group that nobody has, before WHM is asked to make it:
+// when we are stopped in between, it is ours.
+var intended = Fingerprint{4: 1}
+
 // madeGroup reports whether the group on the server is ours although the store
 // does not know it: we were stopped after it was seen that nobody has the name, and
 // before it was noted. What stands in the group is no proof: accounts are copied
 // with their links and groups, and people move links by hand.
 func (p *planner) madeGroup() bool {
 	if p.record.Group.ID == "" {
-		// Before a link of ours was prepared for the first time, there was a look at the
-		// groups, which would have noted somebody else's. One that was registered by hand
-		// has a confirmed token from its beginning, and tells nothing.
-		for _, l := range p.record.Links {
-			if !l.Written.IsZero() || l.Generation == 0 && l.Pending > 0 {
-				return true
-			}
-		}
-		return false
+		return false // that we are about to make one is noted before (intended)
 	}
 	// The group is to have another name. All links were being moved to it then, or
 	// had been (keepsGroup).
@@ -92,7 +90,7 @@ func (p *planner) madeGroup() bool {
 // else's.
 func (p *planner) dropGroup(why string) {
 	kind := StepRemoveGroup
-	if p.record.Group.Written.IsZero() {
+	if p.record.Group.Written.IsZero() || p.seen.asked && !slices.Contains(p.seen.groups, p.record.Group.ID) {
 		kind = StepForgetGroup
 	}
 	p.plan.Steps = append(p.plan.Steps, Step{Kind: kind, Group: p.record.Group.ID, Why: why})
