@@ -41,6 +41,10 @@ type Options struct {
 	// KeyInterval is how often signing keys and certificates are read again; 0
 	// means 10 s.
 	KeyInterval time.Duration
+
+	// unguarded lets calls of Redis take as long as they like: for tests that show
+	// what the time-outs and the breaker are for.
+	unguarded bool
 }
 
 // Broker is one assembled broker.
@@ -70,6 +74,8 @@ const (
 	// shutdownTimeout and the longest drain delay (5 s) together stay under 10 s.
 	shutdownTimeout = 4 * time.Second
 	loadInterval    = 500 * time.Millisecond
+	// unguardedTimeout is for Options.unguarded: as good as none.
+	unguardedTimeout = time.Minute
 )
 
 // New assembles a Broker and opens its listeners. After an error nothing is
@@ -125,6 +131,10 @@ func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing, f *follow
 	if o.Config.Store.Mode == config.StoreEmbedded {
 		timeout = embedded.Timeout
 	}
+	signOns := broker.SignOns(newBreaker(s, o.Log))
+	if o.unguarded {
+		signOns, timeout = s, unguardedTimeout
+	}
 	return broker.New(broker.Config{
 		PublicURL:       o.Config.Broker.PublicURL,
 		OneTimeTokenTTL: o.Config.Broker.OneTimeTokenTTL,
@@ -134,7 +144,7 @@ func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing, f *follow
 		Catalogue:       f.current,
 		Keys:            keys,
 		Controls:        f.controls,
-		SignOns:         newBreaker(s, o.Log),
+		SignOns:         signOns,
 		Rotations:       f,
 		Audit:           &audit{log: o.Log.Named(cli.AuditName)},
 		Now:             o.Now,
@@ -156,7 +166,11 @@ func (b *Broker) openStore(o Options) error {
 		b.log.Warn("the store is embedded: everything is forgotten when this process ends, and other brokers do not see it")
 		client = in.Client()
 	} else {
-		opened, err := setup.OpenRedis(o.Config.Store, 0)
+		var timeout time.Duration // the default
+		if o.unguarded {
+			timeout = unguardedTimeout
+		}
+		opened, err := setup.OpenRedis(o.Config.Store, timeout)
 		if err != nil {
 			return err
 		}

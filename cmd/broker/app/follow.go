@@ -18,10 +18,12 @@ import (
 
 // followEvery is how often the store is asked for what has changed, and
 // followTimeout how long that may take. A control is in force everywhere within a
-// second.
+// second. After a failure it is asked again soon: once the controls are stale,
+// nobody is signed on before it has answered.
 const (
 	followEvery   = 500 * time.Millisecond
 	followTimeout = 2 * time.Second
+	lostEvery     = 50 * time.Millisecond
 )
 
 // follower keeps in memory what others change in the store: the controls, the
@@ -180,19 +182,22 @@ func (f *follower) inForce() string {
 
 // run looks again and again until ctx ends.
 func (f *follower) run(ctx context.Context) {
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
+	timer := time.NewTimer(followEvery)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
 		}
 		err := f.look(ctx)
-		switch {
-		case err == nil:
+		if err == nil {
 			f.complaint = ""
-		case ctx.Err() == nil && f.complaint != err.Error():
+			timer.Reset(followEvery)
+			continue
+		}
+		timer.Reset(lostEvery)
+		if ctx.Err() == nil && f.complaint != err.Error() {
 			f.complaint = err.Error()
 			f.log.Warn("the store does not tell what has changed; the known catalogue stays in force, and after five seconds servers are told to retry", zap.Error(err))
 		}

@@ -19,7 +19,7 @@ const (
 	tripAfter = 20
 	// probeEvery is how often one call is let through while it is lost: it is back
 	// for everybody within that time.
-	probeEvery = 200 * time.Millisecond
+	probeEvery = 100 * time.Millisecond
 )
 
 // breaker spares callers the wait for a store that is lost, and the store the
