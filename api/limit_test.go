@@ -5,13 +5,19 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/latchkey-sso/latchkey/api"
+	"github.com/latchkey-sso/latchkey/broker"
 )
 
 // burst lets an address make so many requests and then none.
 func burst(n int) func(*api.Config) {
-	return func(c *api.Config) { c.AddressRate, c.AddressBurst = 1e-9, n }
+	return func(c *api.Config) {
+		c.AddressLimit = broker.NewLimiter(broker.LimiterConfig{
+			Scope: broker.LimitAddress, Limit: broker.Limit{Rate: 1e-9, Burst: n}, Now: time.Now,
+		})
+	}
 }
 
 func from(r *http.Request, peer string) *http.Request {
@@ -34,8 +40,8 @@ func TestAfterABurstAnAddressIsSlowedDown(t *testing.T) {
 	if p := a.problem(t); p.Error != "slow_down" || p.RequestID != a.header.Get("X-Request-Id") {
 		t.Errorf("got %+v, want slow_down with the request id", p)
 	}
-	if got := a.header.Get("Retry-After"); got != "1" {
-		t.Errorf("Retry-After: got %q, want 1", got)
+	if got := a.header.Get("Retry-After"); got != "60" {
+		t.Errorf("Retry-After: got %q, want 60, the longest wait that is told", got)
 	}
 	// The limit is one for all routes, and each answers in its caller's form.
 	if page := s.send(t, navigation(loginPath)); page.status != 429 || !strings.Contains(page.body, "<h1>Too many requests</h1>") {
@@ -62,7 +68,9 @@ func TestAfterABurstAnAddressIsSlowedDown(t *testing.T) {
 }
 
 func TestWithoutARateThereIsNoLimit(t *testing.T) {
-	s := newServer(t, &domain{}, func(c *api.Config) { c.AddressBurst = 1 })
+	s := newServer(t, &domain{}, func(c *api.Config) {
+		c.AddressLimit = broker.NewLimiter(broker.LimiterConfig{Limit: broker.Limit{Burst: 1}, Now: time.Now})
+	})
 	for range 20 {
 		if a := s.send(t, autologin()); a.status != 200 {
 			t.Fatalf("got %d, want 200", a.status)

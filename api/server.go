@@ -13,7 +13,6 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 	"go.uber.org/zap"
-	"golang.org/x/time/rate"
 
 	"github.com/latchkey-sso/latchkey/broker"
 )
@@ -57,10 +56,8 @@ type Config struct {
 	// ClaimTTL is how long a browser stays a known claimant: the lifetime of a
 	// one-time token.
 	ClaimTTL time.Duration
-	// AddressRate is how many requests one address (of IPv6: one /64) may make
-	// in a second, AddressBurst how many at once. A rate of 0 sets no limit.
-	AddressRate  float64
-	AddressBurst int
+	// AddressLimit bounds the requests of one address (of IPv6: one /64). Optional.
+	AddressLimit *broker.Limiter
 }
 
 // Server answers cPanel servers, browsers and portals. It is an http.Handler.
@@ -87,9 +84,7 @@ func New(cfg Config) (*Server, error) {
 	s.echo.HTTPErrorHandler = s.answerError
 	s.echo.IPExtractor = s.proxies.extractor()
 	s.echo.Pre(s.proxies.identify, s.logRequests, s.secureHeaders, s.recovered())
-	if cfg.AddressRate > 0 {
-		s.echo.Use(s.limitAddresses())
-	}
+	s.echo.Use(s.limitAddresses)
 	s.routes(s.echo.Group(strings.TrimSuffix(u.Path, "/")))
 	return s, nil
 }
@@ -166,31 +161,6 @@ func (s *Server) recovered() echo.MiddlewareFunc {
 			return fmt.Errorf("panic: %w", err)
 		},
 	})
-}
-
-func (s *Server) limitAddresses() echo.MiddlewareFunc {
-	return middleware.RateLimiterWithConfig(middleware.RateLimiterConfig{
-		Store: middleware.NewRateLimiterMemoryStoreWithConfig(middleware.RateLimiterMemoryStoreConfig{
-			Rate: rate.Limit(s.cfg.AddressRate), Burst: s.cfg.AddressBurst, ExpiresIn: time.Minute,
-		}),
-		IdentifierExtractor: func(c echo.Context) (string, error) { return limiterKey(c.RealIP()), nil },
-		DenyHandler: func(echo.Context, string, error) error {
-			return &broker.Error{Reason: broker.ReasonSlowDown, RetryAfter: time.Second}
-		},
-	})
-}
-
-// limiterKey is the address, or of IPv6 the /64 that one customer has.
-func limiterKey(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil || ip.Unmap().Is4() {
-		return address
-	}
-	prefix, err := ip.Prefix(64)
-	if err != nil {
-		return address
-	}
-	return prefix.String()
 }
 
 // HTTPServer returns an http.Server with every time-out set. Requests are small

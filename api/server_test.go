@@ -151,7 +151,7 @@ func TestHTTPServerRefusesLargeHeaders(t *testing.T) {
 // that many browsers want.
 func TestManyAtOnce(t *testing.T) {
 	b, _ := newBroker(t)
-	s := newServer(t, b, func(c *api.Config) { c.AddressRate, c.AddressBurst = 1e6, 1e6 })
+	s := newServer(t, b, burst(1e6))
 	_, token, _ := strings.Cut(s.send(t, autologin()).body, "one_time_token=")
 	token = strings.TrimSuffix(token, "\"}\n")
 	var (

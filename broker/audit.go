@@ -30,6 +30,8 @@ const (
 	EventNotNow EventKind = "not now"
 	// EventDisabled: sign-on is switched off, by a control (Control) or for the app.
 	EventDisabled EventKind = "sign-on disabled"
+	// EventSlowedDown: an account or a server signed on too often; Cause says which.
+	EventSlowedDown EventKind = "too many sign-ons"
 	// EventRedeemed: a claimant took a one-time token.
 	EventRedeemed EventKind = "redeemed"
 	// EventRepeated: the same claimant took it again.

@@ -39,7 +39,7 @@ type Answer struct {
 // come again and the third is ReasonUnavailable. A link token that is past its age
 // or was superseded is asked to come again as well, when a provisioner is there to
 // replace it meanwhile. Other errors are *Error with ReasonInvalidRequest,
-// ReasonAccessDenied or ReasonSignOnDisabled.
+// ReasonAccessDenied, ReasonSignOnDisabled or ReasonSlowDown.
 func (b *Broker) Autologin(ctx context.Context, r AutologinRequest) (Answer, error) {
 	if err := r.validate(); err != nil {
 		return Answer{}, err
@@ -123,6 +123,7 @@ func (b *Broker) issue(ctx context.Context, r AutologinRequest, fresh bool) (Ans
 	destination, listed := b.cfg.Catalogue().Lookup(r.Link.App)
 	enabled := listed && destination.Enabled && !off
 	source := b.sourceCause(r.Link.Server, r.From.Address)
+	tooMany := b.limited(r.Link.Account)
 	fresh = fresh && enabled && source == ""
 
 	token, err := NewOneTimeToken(b.cfg.Random, r.Link.Account)
@@ -132,7 +133,7 @@ func (b *Broker) issue(ctx context.Context, r AutologinRequest, fresh bool) (Ans
 	in := Issue{
 		Link: r.Link, LinkToken: r.Token.Digest(), Subscriber: r.Subscriber,
 		NotBefore: b.oldestLinkToken(now, fresh),
-		CheckOnly: !enabled || source != "",
+		CheckOnly: !enabled || source != "" || tooMany != nil,
 		Token:     token, TTL: b.cfg.OneTimeTokenTTL,
 		Grant: Grant{Token: token.Digest(), Link: r.Link, Subscriber: r.Subscriber, IssuedAt: now},
 	}
@@ -169,9 +170,49 @@ func (b *Broker) issue(ctx context.Context, r AutologinRequest, fresh bool) (Ans
 		b.record(ctx, event)
 		return Answer{}, &Error{Reason: ReasonSignOnDisabled}
 	}
+	// Only now, so that nobody without a link token uses up anybody's limit, or
+	// learns that it is used up. The one-time token of a click that is refused here
+	// is told to nobody.
+	if tooMany == nil {
+		tooMany = b.count(ctx, r.Link.Account)
+	}
+	if tooMany != nil {
+		event.Kind, event.Cause = EventSlowedDown, tooMany.cause
+		b.record(ctx, event)
+		return Answer{}, &Error{Reason: ReasonSlowDown, RetryAfter: tooMany.wait}
+	}
 	event.Kind, event.Portal, event.Token = EventIssued, destination.Portal.ID, in.Grant.Token.String()
 	b.record(ctx, event)
 	return Answer{RedirectURL: b.oneTimeURL(destination, token)}, nil
+}
+
+// overLimit says which limit is used up, and for how long.
+type overLimit struct {
+	cause Cause
+	wait  time.Duration
+}
+
+// limited returns the limit that is known to be used up, or nil. It counts nothing.
+func (b *Broker) limited(a Account) *overLimit {
+	if wait := b.cfg.AccountLimit.Wait(a.String()); wait > 0 {
+		return &overLimit{CauseAccountLimit, wait}
+	}
+	if wait := b.cfg.ServerLimit.Wait(a.Server); wait > 0 {
+		return &overLimit{CauseServerLimit, wait}
+	}
+	return nil
+}
+
+// count counts one sign-on of the account and its server, or returns the limit that
+// it is over.
+func (b *Broker) count(ctx context.Context, a Account) *overLimit {
+	if wait := b.cfg.AccountLimit.Take(ctx, a.String()); wait > 0 {
+		return &overLimit{CauseAccountLimit, wait}
+	}
+	if wait := b.cfg.ServerLimit.Take(ctx, a.Server); wait > 0 {
+		return &overLimit{CauseServerLimit, wait}
+	}
+	return nil
 }
 
 // sourceCause says why a server may not post from an address, or nothing.

@@ -39,6 +39,9 @@ type Config struct {
 	Controls func() (*Controls, bool)
 
 	SignOns SignOns
+	// AccountLimit and ServerLimit bound the sign-ons of one account, by its
+	// String, and of all accounts of one server, by its id. Optional.
+	AccountLimit, ServerLimit *Limiter
 	// Rotations is optional.
 	Rotations Rotations
 	Audit     Audit
@@ -127,7 +130,7 @@ type DeniedError struct{ Cause Cause }
 
 func (e *DeniedError) Error() string { return "denied: " + string(e.Cause) }
 
-// Cause tells an operator what stands behind ReasonAccessDenied.
+// Cause tells an operator what stands behind ReasonAccessDenied or ReasonSlowDown.
 type Cause string
 
 // The causes.
@@ -139,6 +142,9 @@ const (
 	CauseSuperseded Cause = "superseded link token"
 	CauseServer     Cause = "server not in the configuration"
 	CauseSource     Cause = "source address not allowed for the server"
+
+	CauseAccountLimit Cause = "limit of the account"
+	CauseServerLimit  Cause = "limit of the server"
 )
 
 // Grant is what a one-time token is worth.

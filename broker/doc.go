@@ -13,7 +13,7 @@
 // no Redis and no logger: it declares ports (SignOns, Audit) beside the code
 // that calls them, and package store and the commands implement them.
 //
-// Three decisions that a newcomer may question:
+// Four decisions that a newcomer may question:
 //
 //   - The link token is checked by the store, in the same atomic step that
 //     keeps the one-time token. It is compared as a digest, so the comparison
@@ -21,6 +21,9 @@
 //   - Whether a server, an address or an app may sign on at all is judged after
 //     that check, and the check is made in any case. A caller without a valid
 //     link token therefore sees one answer, after the same work.
+//   - Accounts and servers are held to their limits after it, too: nobody else can
+//     use them up. A click that is refused then has a one-time token that nobody
+//     is told.
 //   - "Not now" is an answer, not an error, for the first two attempts of a
 //     click: cPanel asks again by itself, three times at most.
 package broker

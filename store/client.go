@@ -87,13 +87,13 @@ func universal(o Options) *redis.UniversalOptions {
 		// A call ends with its context, and is made once.
 		ContextTimeoutEnabled: true,
 		MaxRetries:            -1,
-		Dialer:                newDialer(timeout, o.TLS),
 		DialTimeout:           timeout,
 		DialerRetries:         1,
 		ReadTimeout:           timeout,
 		WriteTimeout:          timeout,
 		PoolTimeout:           timeout,
 		PoolSize:              poolSize,
+		MinIdleConns:          4,
 		MaxActiveConns:        poolSize,
 
 		// Nothing but our commands reaches Redis.

@@ -15,6 +15,7 @@
 //	latchkey:lease:{web01}         string  who works on a server
 //	latchkey:fence:{web01}         string  the last fence that was given; never goes back
 //	latchkey:requests:{web01}KIND  zset    accounts to be rotated, or reconciled, by time
+//	latchkey:limit:account:...     string  how much of a limit is used up (redis_rate)
 //	latchkey:{operations}          hash    operations by number, and the last number
 //	latchkey:{operations}log:7     list    the log of an operation
 //	latchkey:{operations}long      zset    operations whose logs are long and kept whole

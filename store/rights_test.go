@@ -107,6 +107,9 @@ func everything(t *testing.T, s *store.Store) error {
 	if _, err := s.Redeem(t.Context(), broker.Redeem{Token: in.Token, Redeemer: in.Redeemer, Claim: newClaim(t), At: created}); err != nil {
 		return err
 	}
+	if _, _, err := s.Spend(t.Context(), broker.Spending{Scope: broker.LimitAccount, Name: bob.String(), Limit: broker.Limit{Rate: 1, Burst: 1}, N: 1}); err != nil {
+		return err
+	}
 	if _, err := s.Links(t.Context(), ""); err != nil {
 		return err
 	}

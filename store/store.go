@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-redis/redis_rate/v10"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/latchkey-sso/latchkey/broker"
@@ -50,11 +51,13 @@ type Store struct {
 	control                     *redis.Script
 	// scripts are all of them.
 	scripts []*redis.Script
+	rates   *redis_rate.Limiter
 }
 
 // New returns a Store over a client.
 func New(cfg Config) *Store {
 	s := &Store{client: cfg.Client, prefix: cfg.KeyPrefix, replicas: cfg.Replicas, patience: cmp.Or(cfg.ReplicaTimeout, replicaTimeout)}
+	s.rates = redis_rate.NewLimiter(rateClient{cfg.Client})
 	load := func(parts ...string) *redis.Script {
 		loaded := script(parts...)
 		s.scripts = append(s.scripts, loaded)

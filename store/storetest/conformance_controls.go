@@ -87,7 +87,7 @@ func damagedControl(t *testing.T, s Subject) {
 	target := broker.ControlTarget{Scope: broker.ScopeServer, Name: "web01"}
 	setControl(t, s, broker.Control{Target: target, At: created, Until: created}, created)
 	var key string
-	for _, k := range keysOf(t, s.Client) {
+	for _, k := range Keys(t, s.Client) {
 		if s.Client.Type(t.Context(), k).Val() == "hash" {
 			key = k
 		}
@@ -128,7 +128,7 @@ func tooManyControls(t *testing.T, s Subject) {
 	}
 	setControl(t, s, of(0), created)
 	var key string
-	for _, k := range keysOf(t, s.Client) {
+	for _, k := range Keys(t, s.Client) {
 		if s.Client.Type(t.Context(), k).Val() == "hash" {
 			key = k
 		}

@@ -118,7 +118,7 @@ func wantCauseFor(t *testing.T, s Subject, what string, in broker.Issue, want br
 // keyOf returns the only key there is beside one-time tokens.
 func keyOf(t *testing.T, s Subject) string {
 	t.Helper()
-	keys := slices.DeleteFunc(keysOf(t, s.Client), func(key string) bool { return !strings.HasPrefix(key, "latchkey:acct:") })
+	keys := slices.DeleteFunc(Keys(t, s.Client), func(key string) bool { return !strings.HasPrefix(key, "latchkey:acct:") })
 	if len(keys) != 1 {
 		t.Fatalf("got keys %q, want one account", keys)
 	}

@@ -177,7 +177,7 @@ func (r *RedisServer) Client() redis.UniversalClient {
 func Advance(t testing.TB, client redis.UniversalClient, d time.Duration) {
 	t.Helper()
 	ctx := context.Background()
-	for _, key := range keysOf(t, client) {
+	for _, key := range Keys(t, client) {
 		for _, z := range sortedSet(ctx, client, key) {
 			if err := client.ZIncrBy(ctx, key, -float64(d.Microseconds()), z).Err(); err != nil {
 				t.Fatalf("advance time: %v", err)
@@ -209,7 +209,7 @@ func sortedSet(ctx context.Context, client redis.UniversalClient, key string) []
 func Waiting(t testing.TB, client redis.UniversalClient) []string {
 	t.Helper()
 	var all []redis.Z
-	for _, key := range keysOf(t, client) {
+	for _, key := range Keys(t, client) {
 		_, lane, is := strings.Cut(key, "requests:{")
 		if !is {
 			continue
@@ -242,7 +242,8 @@ func Empty(t testing.TB, client redis.UniversalClient) {
 	}
 }
 
-func keysOf(t testing.TB, client redis.UniversalClient) []string {
+// Keys returns every key, of all primaries, in order.
+func Keys(t testing.TB, client redis.UniversalClient) []string {
 	t.Helper()
 	var mu sync.Mutex
 	var keys []string
@@ -278,7 +279,7 @@ func Dump(t testing.TB, client redis.UniversalClient) string {
 	t.Helper()
 	ctx := context.Background()
 	var out strings.Builder
-	for _, key := range keysOf(t, client) {
+	for _, key := range Keys(t, client) {
 		value, err := valueOf(ctx, client, key)
 		if err != nil {
 			t.Fatalf("dump %q: %v", key, err)

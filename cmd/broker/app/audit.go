@@ -18,6 +18,7 @@ var _ broker.Audit = (*audit)(nil)
 var levels = map[broker.EventKind]zapcore.Level{
 	broker.EventAged:         zapcore.WarnLevel,
 	broker.EventNotNow:       zapcore.WarnLevel,
+	broker.EventSlowedDown:   zapcore.WarnLevel,
 	broker.EventReplayed:     zapcore.WarnLevel,
 	broker.EventClientDenied: zapcore.WarnLevel,
 	broker.EventMismatch:     zapcore.ErrorLevel,

@@ -102,14 +102,14 @@ func New(o Options) (_ *Broker, err error) {
 	if b.follower, err = newFollower(o.Config, b.store, o.Now, o.Log); err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}
-	domain := newDomain(o, b.store, b.keys.current, b.follower)
+	limits := newLimiters(o, b.store)
+	domain := newDomain(o, b.store, b.keys.current, b.follower, limits)
 	handler, err := api.New(api.Config{
 		Domain: domain, Log: o.Log, PublicURL: o.Config.Broker.PublicURL,
 		TrustedProxies: o.Config.Broker.TrustedProxies,
 		Confirm:        api.Confirm(o.Config.Broker.Confirm),
 		ClaimTTL:       o.Config.Broker.OneTimeTokenTTL,
-		AddressRate:    o.Config.Broker.Limits.PerAddressRate,
-		AddressBurst:   o.Config.Broker.Limits.PerAddressBurst,
+		AddressLimit:   limits.address,
 	})
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func New(o Options) (_ *Broker, err error) {
 	return b, b.listen()
 }
 
-func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing, f *follower) *broker.Broker {
+func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing, f *follower, limits limiters) *broker.Broker {
 	servers := make(map[string]broker.Server, len(o.Config.Servers))
 	for _, server := range o.Config.Servers {
 		servers[server.ID] = broker.Server{SourceIPs: server.SourceIPs}
@@ -145,6 +145,8 @@ func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing, f *follow
 		Keys:            keys,
 		Controls:        f.controls,
 		SignOns:         signOns,
+		AccountLimit:    limits.account,
+		ServerLimit:     limits.server,
 		Rotations:       f,
 		Audit:           &audit{log: o.Log.Named(cli.AuditName)},
 		Now:             o.Now,

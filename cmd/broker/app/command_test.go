@@ -157,7 +157,7 @@ func TestBadConfigurationIsListedWhole(t *testing.T) {
 	t.Parallel()
 	file := writeConfig(t, "127.0.0.1:6379",
 		"drain_delay: 0s", "drain_delay: 7s",
-		"{per_address_rate: 0}", "{per_address_rte: 0}",
+		"{per_address_rate: 0,", "{per_address_rte: 0,",
 		"{id: web01}", "{id: WEB01}",
 	)
 	problems := []string{

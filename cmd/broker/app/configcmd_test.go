@@ -37,7 +37,7 @@ func TestConfigCheck(t *testing.T) {
 			name: "several problems at once, in the order of the file", code: cli.ExitUsage,
 			changes: []string{
 				"portal: support, path: /tickets", "portal: suport, path: tickets",
-				"{per_address_rate: 0}", "{per_address_rte: 0}",
+				"{per_address_rate: 0,", "{per_address_rte: 0,",
 				"handoff: exchange", "handoff: exchang",
 			},
 			want: []string{

@@ -36,7 +36,7 @@ broker:
   public_url: "http://%s"
   signing_keys_dir: %q
   drain_delay: 0s
-  limits: {per_address_rate: 0}
+  limits: {per_address_rate: 0, per_account_rate: 0, per_server_rate: 0}
 portals:
   - {id: portal, login_url: "https://portal.example.com/sso", fallback_url: "https://portal.example.com/login?next={path}"}
   - {id: support, handoff: exchange, login_url: "https://support.example.com/sso", client_id: support}

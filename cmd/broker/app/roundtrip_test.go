@@ -18,7 +18,9 @@ func TestOneRoundTripEach(t *testing.T) {
 	proxy := storetest.StartProxy(t, redis.Addr)
 	dir := t.TempDir()
 	newKey(t, dir)
-	b := start(t, app.Options{Config: loadConfig(t, configFile(dir, proxy.Addr, freeAddress(t), freeAddress(t)))})
+	// With the limits that are the default.
+	text := changed(t, configFile(dir, proxy.Addr, freeAddress(t), freeAddress(t)), "  limits: "+noLimits+"\n", "")
+	b := start(t, app.Options{Config: loadConfig(t, text)})
 	waitReady(t, b.operators)
 	billing, tickets := addLink(t, b.Store(), "latchkey_billing"), addLink(t, b.Store(), "latchkey_tickets")
 

@@ -178,7 +178,7 @@ broker:
   signing_keys_dir: keys
   confirm: %s
   drain_delay: 0s
-  limits: {per_address_rate: 0}
+  limits: {per_address_rate: 0, per_account_rate: 0, per_server_rate: 0}
 provisioner: {requests_per_second: 0}
 portals:
   - {id: portal, login_url: "%[4]s/sso/latchkey", fallback_url: "%[4]s/login?next={path}"}

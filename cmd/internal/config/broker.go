@@ -57,10 +57,22 @@ type Broker struct {
 
 // Limits guard the public listener.
 type Limits struct {
+	// Addresses count with every request, accounts and servers with every sign-on
+	// whose link token is right.
+
 	// PerAddressRate is in requests per second and source address; 0 for no limit.
 	PerAddressRate float64 `koanf:"per_address_rate" default:"50" help:"requests per second and source address; 0 for no limit"`
 	// PerAddressBurst is in requests; at least 1 when there is a rate.
 	PerAddressBurst int `koanf:"per_address_burst" default:"200" help:"requests that one source address may send at once"`
+	// PerAccountRate is in sign-ons per second and cPanel account; 0 for no limit.
+	PerAccountRate float64 `koanf:"per_account_rate" default:"1" help:"sign-ons per second and cPanel account; 0 for no limit"`
+	// PerAccountBurst is in sign-ons; at least 1 when there is a rate.
+	PerAccountBurst int `koanf:"per_account_burst" default:"30" help:"sign-ons of one cPanel account at once"`
+	// PerServerRate is in sign-ons per second of all accounts of a server; 0 for no
+	// limit.
+	PerServerRate float64 `koanf:"per_server_rate" default:"20" help:"sign-ons per second of all accounts of a server; 0 for no limit"`
+	// PerServerBurst is in sign-ons; at least 1 when there is a rate.
+	PerServerBurst int `koanf:"per_server_burst" default:"400" help:"sign-ons of all accounts of a server at once"`
 }
 
 func (c *checker) broker() {
@@ -108,11 +120,18 @@ func (c *checker) keysDir(dir string) {
 }
 
 func (c *checker) limits(l Limits) {
-	if l.PerAddressRate < 0 || l.PerAddressRate > 1e6 || math.IsNaN(l.PerAddressRate) {
-		c.problem("broker.limits.per_address_rate", "must be from 0 (no limit) to 1000000 requests per second")
+	c.limit("per_address", "requests", l.PerAddressRate, l.PerAddressBurst)
+	c.limit("per_account", "sign-ons", l.PerAccountRate, l.PerAccountBurst)
+	c.limit("per_server", "sign-ons", l.PerServerRate, l.PerServerBurst)
+}
+
+func (c *checker) limit(name, of string, rate float64, burst int) {
+	const least = 0.001
+	if rate < 0 || rate > 0 && rate < least || rate > 1e6 || math.IsNaN(rate) {
+		c.problem("broker.limits."+name+"_rate", "must be 0 (no limit) or from %v to 1000000 %s per second", least, of)
 	}
-	if l.PerAddressBurst < 0 || l.PerAddressBurst > 1e6 || l.PerAddressRate > 0 && l.PerAddressBurst == 0 {
-		c.problem("broker.limits.per_address_burst", "must be from 1 to 1000000 requests: with a rate and a burst of 0 nothing passes")
+	if burst < 0 || burst > 1e6 || rate > 0 && burst == 0 {
+		c.problem("broker.limits."+name+"_burst", "must be from 1 to 1000000 %s: with a rate and a burst of 0 nothing passes", of)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestDefaults(t *testing.T) {
 		{"broker.signing_keys_dir", cfg.Broker.SigningKeysDir, "/etc/latchkey/keys"},
 		{"broker.confirm", cfg.Broker.Confirm, config.ConfirmAuto},
 		{"broker.durability", cfg.Broker.Durability, config.DurabilityLocal},
-		{"broker.limits", cfg.Broker.Limits, config.Limits{PerAddressRate: 50, PerAddressBurst: 200}},
+		{"broker.limits", cfg.Broker.Limits, config.Limits{PerAddressRate: 50, PerAddressBurst: 200, PerAccountRate: 1, PerAccountBurst: 30, PerServerRate: 20, PerServerBurst: 400}},
 		{"broker.drain_delay", cfg.Broker.DrainDelay, 2 * time.Second},
 		{"broker.log_level", cfg.Broker.LogLevel, "info"},
 		{"provisioner", cfg.Provisioner, config.Provisioner{

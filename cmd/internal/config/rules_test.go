@@ -121,7 +121,9 @@ func TestBrokerRules(t *testing.T) {
 		{name: "keys directory a file", old: "DIR/keys", new: "DIR/token #<", key: "broker.signing_keys_dir", says: "is not a directory"},
 		{name: "keys directory open to all", old: "DIR/keys", new: "DIR/openkeys #<", key: "broker.signing_keys_dir", says: "chmod 700", warning: true},
 		{name: "keys directory empty", old: "DIR/keys", new: "\"\" #<", key: "broker.signing_keys_dir", says: "is required"},
-		{name: "rate negative", old: confirm, new: confirm + "\n  limits: {per_address_rate: -1} #<", key: "broker.limits.per_address_rate", says: "from 0"},
+		{name: "rate negative", old: confirm, new: confirm + "\n  limits: {per_address_rate: -1} #<", key: "broker.limits.per_address_rate", says: "must be 0"},
+		{name: "account rate too small", old: confirm, new: confirm + "\n  limits: {per_account_rate: 0.0001} #<", key: "broker.limits.per_account_rate", says: "from 0.001"},
+		{name: "server burst 0 with a rate", old: confirm, new: confirm + "\n  limits: {per_server_burst: 0} #<", key: "broker.limits.per_server_burst", says: "1000000 sign-ons"},
 		{name: "burst 0 with a rate", old: confirm, new: confirm + "\n  limits: {per_address_burst: 0} #<", key: "broker.limits.per_address_burst", says: "from 1"},
 	})
 	checkRules(t, tlsRules("broker"))

@@ -85,7 +85,7 @@ func (w *rotationWorld) startBroker() {
 	write(w.t, filepath.Join(w.dir, "keys", key.FileName()), string(pem))
 	w.configure(faultSettings{
 		public: "http://" + listener.Addr().String(),
-		broker: fmt.Sprintf(", signing_keys_dir: keys, drain_delay: 0s, link_token_max_age: %s, operator_listen: \"127.0.0.1:%d\", limits: {per_address_rate: 0}",
+		broker: fmt.Sprintf(", signing_keys_dir: keys, drain_delay: 0s, link_token_max_age: %s, operator_listen: \"127.0.0.1:%d\", limits: {per_address_rate: 0, per_account_rate: 0, per_server_rate: 0}",
 			rotationAge, storetest.FreePort(w.t)),
 	})
 	cfg, report := config.Load(config.LoadOptions{
