@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/latchkey-sso/latchkey/cmd/broker/app"
+	"github.com/latchkey-sso/latchkey/cmd/loadgen/clicks"
 	"github.com/latchkey-sso/latchkey/cmd/loadgen/openloop"
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
@@ -39,7 +40,7 @@ func aways() []away {
 	}
 }
 
-func (a away) world(t *testing.T, change func(*app.Options)) (b *running, c *crowd, redisAddr string, lose, back func()) {
+func (a away) world(t *testing.T, change func(*app.Options)) (b *running, c clicks.Person, redisAddr string, lose, back func()) {
 	t.Helper()
 	server, link := a.start(t)
 	addr := server.Addr
@@ -54,7 +55,7 @@ func (a away) world(t *testing.T, change func(*app.Options)) (b *running, c *cro
 	}
 	b = start(t, o)
 	waitReady(t, b.operators)
-	c = newCrowd(t, b.url, addLink(t, b.Store(), "latchkey_billing"))
+	c = bobAt(t, b.url, addLink(t, b.Store(), "latchkey_billing"))
 	return b, c, addr, func() { a.lose(server, link) }, func() { a.back(server, link) }
 }
 
@@ -67,15 +68,15 @@ func TestRedisAwayIsShortForEverybody(t *testing.T) {
 			t.Parallel()
 			_, c, addr, lose, back := a.world(t, nil)
 			rate := oneOf(1000.0, 100.0)
-			before := openloop.Run(t.Context(), openloop.Config{Rate: rate, For: time.Second, Do: c.request})
-			if got := before.Of(cameSignedOn); got.Count == 0 {
+			before := openloop.Run(t.Context(), openloop.Config{Rate: rate, For: time.Second, Do: anyRequest(c)})
+			if got := before.Of(clicks.SignedOn); got.Count == 0 {
 				t.Fatalf("before: nobody is signed on:\n%s", before)
 			}
 			lose()
-			during := openloop.Run(t.Context(), openloop.Config{Rate: rate, For: oneOf(10*time.Second, 6*time.Second), Do: c.request})
+			during := openloop.Run(t.Context(), openloop.Config{Rate: rate, For: oneOf(10*time.Second, 6*time.Second), Do: anyRequest(c)})
 			t.Logf("while Redis is %s:\n%s", a.name, during)
 			for _, o := range during.Outcomes() {
-				if !slices.Contains([]string{cameRetry, cameNotNow, camePage}, o.Name) {
+				if !slices.Contains([]string{clicks.Retry, clicks.NotNow, clicks.BusyPage}, o.Name) {
 					t.Errorf("%d times: %s", o.Count, o.Name)
 				}
 			}
@@ -94,7 +95,7 @@ func TestRedisAwayIsShortForEverybody(t *testing.T) {
 
 // backIn brings Redis back and returns how long after its first write the first
 // person was signed on.
-func backIn(t *testing.T, c *crowd, redisAddr string, back func()) time.Duration {
+func backIn(t *testing.T, c clicks.Person, redisAddr string, back func()) time.Duration {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -110,8 +111,8 @@ func backIn(t *testing.T, c *crowd, redisAddr string, back func()) time.Duration
 	})
 	asking.Go(func() {
 		signsOn = firstSuccess(ctx, func(ctx context.Context) bool {
-			_, outcome := c.autologin(ctx, 1)
-			return outcome == cameSignedOn
+			_, outcome := c.Autologin(ctx, 1)
+			return outcome == clicks.SignedOn
 		})
 	})
 	back()
@@ -152,7 +153,7 @@ func TestWithoutTimeoutsAHungRedisHoldsEverybody(t *testing.T) {
 		lose()
 		held := time.AfterFunc(2*time.Second, back)
 		defer held.Stop()
-		during := openloop.Run(t.Context(), openloop.Config{Rate: 50, For: time.Second, Do: c.request})
+		during := openloop.Run(t.Context(), openloop.Config{Rate: 50, For: time.Second, Do: anyRequest(c)})
 		t.Logf("without time-outs:\n%s", during)
 		if got := during.Of().Latency; got.P50 < 600 {
 			t.Errorf("latency: got %+v, want it to be as long as Redis hangs: else the other test shows nothing", got)
