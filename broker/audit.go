@@ -25,7 +25,7 @@ const (
 	// EventRotation: a link token past its age or superseded was shown (Cause), a
 	// new one was asked for, and the server was told to come again.
 	EventRotation EventKind = "rotation asked for"
-	// EventNotNow: the store could not be asked; Err says why, Attempt which
+	// EventNotNow: the store could not be asked, or too much was asked; Err says why, Attempt which
 	// attempt of the click it was.
 	EventNotNow EventKind = "not now"
 	// EventDisabled: sign-on is switched off, by a control (Control) or for the app.

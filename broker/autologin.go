@@ -35,8 +35,8 @@ type Answer struct {
 }
 
 // Autologin answers a click: it checks the link token and hands out a one-time
-// URL. While the store is away the first two attempts of a click are asked to
-// come again and the third is ReasonUnavailable. A link token that is past its age
+// URL. While the store is away, or this broker has too much to do, the first two
+// attempts of a click are asked to come again and the third is ReasonUnavailable. A link token that is past its age
 // or was superseded is asked to come again as well, when a provisioner is there to
 // replace it meanwhile. Other errors are *Error with ReasonInvalidRequest,
 // ReasonAccessDenied, ReasonSignOnDisabled or ReasonSlowDown.
@@ -44,10 +44,7 @@ func (b *Broker) Autologin(ctx context.Context, r AutologinRequest) (Answer, err
 	if err := r.validate(); err != nil {
 		return Answer{}, err
 	}
-	answer, err := b.issue(ctx, r, b.cfg.Rotations != nil && b.cfg.Rotations.Served())
-	if stale, is := errors.AsType[*staleError](err); is {
-		answer, err = b.rotate(ctx, r, stale.cause)
-	}
+	answer, err := b.signOn(ctx, r)
 	if ReasonOf(err) != ReasonUnavailable {
 		if answer.RetryAfter == 0 {
 			b.attempts.forget(r.Link)
@@ -60,6 +57,20 @@ func (b *Broker) Autologin(ctx context.Context, r AutologinRequest) (Answer, err
 		return Answer{}, err
 	}
 	return Answer{RetryAfter: retryAfter(attempt), Attempt: attempt}, nil
+}
+
+// signOn issues or, where a fresh link token can be had, rotates.
+func (b *Broker) signOn(ctx context.Context, r AutologinRequest) (Answer, error) {
+	free, err := b.clicks.take(ctx)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer free()
+	answer, err := b.issue(ctx, r, b.cfg.Rotations != nil && b.cfg.Rotations.Served())
+	if stale, is := errors.AsType[*staleError](err); is {
+		return b.rotate(ctx, r, stale.cause)
+	}
+	return answer, err
 }
 
 // staleError: the link token is the right one of former days.

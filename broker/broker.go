@@ -42,6 +42,11 @@ type Config struct {
 	// AccountLimit and ServerLimit bound the sign-ons of one account, by its
 	// String, and of all accounts of one server, by its id. Optional.
 	AccountLimit, ServerLimit *Limiter
+	// Slots is how many clicks are worked on at once, and how many redemptions: who
+	// finds none free soon is told to come again. Redemptions have slots of their
+	// own, because a person stands behind each who has come half the way already.
+	// 0 sets no bound.
+	Slots int
 	// Rotations is optional.
 	Rotations Rotations
 	Audit     Audit
@@ -59,11 +64,13 @@ const MaxControlsAge = 5 * time.Second
 type Broker struct {
 	cfg      Config
 	attempts *attempts
+
+	clicks, redemptions slots
 }
 
 // New returns a Broker.
 func New(cfg Config) *Broker {
-	return &Broker{cfg: cfg, attempts: newAttempts(cfg.Now)}
+	return &Broker{cfg: cfg, attempts: newAttempts(cfg.Now), clicks: newSlots(cfg.Slots), redemptions: newSlots(cfg.Slots)}
 }
 
 // KeySet returns the public keys as a JWK Set.

@@ -29,6 +29,11 @@ type FormPost struct {
 // ReasonSignOnDisabled or ReasonUnavailable; after the last the same claim may
 // be tried again.
 func (b *Broker) Login(ctx context.Context, r LoginRequest) (FormPost, error) {
+	free, err := b.redemptions.take(ctx)
+	if err != nil {
+		return FormPost{}, err
+	}
+	defer free()
 	claims, destination, err := b.redeem(ctx, Redeem{
 		Token: r.Token, Redeemer: redeemerBrowser, Claim: r.Claim, ProxyClaim: r.ProxyClaim,
 	}, r.From)
@@ -75,6 +80,11 @@ func (b *Broker) Exchange(ctx context.Context, r ExchangeRequest) (Exchanged, er
 	if err != nil {
 		return Exchanged{}, err
 	}
+	free, err := b.redemptions.take(ctx)
+	if err != nil {
+		return Exchanged{}, err
+	}
+	defer free()
 	claims, _, err := b.redeem(ctx, Redeem{
 		Token: token, Redeemer: redeemerPortal(portal.ID), Claim: r.Claim, ProxyClaim: r.ProxyClaim,
 	}, r.From)

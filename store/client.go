@@ -46,7 +46,8 @@ type Options struct {
 // one that hangs.
 const DefaultTimeout = 200 * time.Millisecond
 
-const poolSize = 64
+// PoolSize is how many connections a client has at most, to each server.
+const PoolSize = 64
 
 // clusterReload is how long a picture of the cluster may be used. A primary that is
 // dead tells nobody who has taken over, so nothing else has the picture renewed.
@@ -92,9 +93,9 @@ func universal(o Options) *redis.UniversalOptions {
 		ReadTimeout:           timeout,
 		WriteTimeout:          timeout,
 		PoolTimeout:           timeout,
-		PoolSize:              poolSize,
+		PoolSize:              PoolSize,
 		MinIdleConns:          4,
-		MaxActiveConns:        poolSize,
+		MaxActiveConns:        PoolSize,
 
 		// Nothing but our commands reaches Redis.
 		DisableIdentity:          true,

@@ -45,6 +45,8 @@ type Options struct {
 	// unguarded lets calls of Redis take as long as they like: for tests that show
 	// what the time-outs and the breaker are for.
 	unguarded bool
+	// slots is broker.Config.Slots; 0 means slots, less than 0 no bound.
+	slots int
 }
 
 // Broker is one assembled broker.
@@ -73,7 +75,11 @@ const (
 	storeTimeout = 250 * time.Millisecond
 	// shutdownTimeout and the longest drain delay (5 s) together stay under 10 s.
 	shutdownTimeout = 4 * time.Second
-	loadInterval    = 500 * time.Millisecond
+	// slots for clicks, and as many for redemptions, are nearly all connections of
+	// the store's pool: whoever has a slot does not wait for a connection. Any number
+	// from 8 upwards kept two processors busy; more only make everybody wait.
+	slots        = store.PoolSize/2 - 2
+	loadInterval = 500 * time.Millisecond
 	// unguardedTimeout is for Options.unguarded: as good as none.
 	unguardedTimeout = time.Minute
 )
@@ -87,6 +93,7 @@ func New(o Options) (_ *Broker, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.slots = cmp.Or(o.slots, slots)
 	b := &Broker{cfg: o.Config, log: o.Log, listener: o.Listener, opListen: o.OperatorListener, keyInterval: o.KeyInterval}
 	defer func() {
 		if err != nil {
@@ -147,6 +154,7 @@ func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing, f *follow
 		SignOns:         signOns,
 		AccountLimit:    limits.account,
 		ServerLimit:     limits.server,
+		Slots:           o.slots,
 		Rotations:       f,
 		Audit:           &audit{log: o.Log.Named(cli.AuditName)},
 		Now:             o.Now,
