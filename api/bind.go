@@ -103,6 +103,9 @@ func readBody(r *http.Request) ([]byte, error) {
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, broker.Invalid("body", "is larger than it may be")
 	}
+	if _, refused := errors.AsType[*broker.Error](err); refused {
+		return nil, err
+	}
 	if err != nil {
 		return nil, broker.Invalid("body", "could not be read to its end")
 	}

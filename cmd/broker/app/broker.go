@@ -242,7 +242,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	// Where the store answers at once, so do the first clicks.
 	_ = b.tryStore(ctx, storeTimeout)
 	group, running := errgroup.WithContext(ctx)
-	group.Go(func() error { return serve(b.public, b.listener) })
+	group.Go(func() error { return serve(b.public, api.LimitConnections(b.listener, api.MaxConnections)) })
 	group.Go(func() error { return serve(b.operators, b.opListen) })
 	group.Go(func() error { b.watchFiles(running); return nil })
 	group.Go(func() error { b.useStore(running); return nil })
