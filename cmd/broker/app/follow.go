@@ -33,7 +33,6 @@ type follower struct {
 	cfg   *config.Config
 	store *store.Store
 	log   *zap.Logger
-	now   func() time.Time
 	// file is the catalogue of the configuration, in force while the store has
 	// no revision.
 	file *broker.Catalogue
@@ -49,19 +48,20 @@ type follower struct {
 
 var _ broker.Rotations = (*follower)(nil)
 
-// knownControls are the controls as they were at a time.
+// knownControls are the controls as they were at a time, by the clock that nobody
+// sets: how fresh they are does not depend on what time it is.
 type knownControls struct {
 	controls *broker.Controls
 	version  string
 	at       time.Time
 }
 
-func newFollower(cfg *config.Config, s *store.Store, now func() time.Time, log *zap.Logger) (*follower, error) {
+func newFollower(cfg *config.Config, s *store.Store, log *zap.Logger) (*follower, error) {
 	file, err := setup.NewCatalogue(cfg)
 	if err != nil {
 		return nil, err
 	}
-	f := &follower{cfg: cfg, store: s, log: log.Named("catalogue"), now: now, file: file}
+	f := &follower{cfg: cfg, store: s, log: log.Named("catalogue"), file: file}
 	f.catalogue.Store(file)
 	return f, nil
 }
@@ -75,7 +75,7 @@ func (f *follower) controls() (*broker.Controls, bool) {
 	if known == nil {
 		return nil, false
 	}
-	return known.controls, f.now().Sub(known.at) <= broker.MaxControlsAge
+	return known.controls, time.Since(known.at) <= broker.MaxControlsAge
 }
 
 // Served implements broker.Rotations.
@@ -90,7 +90,7 @@ func (f *follower) RequestRotation(ctx context.Context, a broker.Account) error 
 func (f *follower) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, followTimeout)
 	defer cancel()
-	asked := f.now()
+	asked := time.Now()
 	status, err := f.store.Status(ctx)
 	if err != nil {
 		f.daemon.Store(false)
