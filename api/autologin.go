@@ -44,7 +44,7 @@ func bindAutologin(c echo.Context) (broker.AutologinRequest, error) {
 	if err != nil {
 		return request, err
 	}
-	body, err := bindBody(c.Request())
+	body, err := bindBody(c.Request(), "app", "token", "user", "subscriber_unique_id", "attempt")
 	if err != nil {
 		return request, err
 	}

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -53,21 +51,19 @@ func bindForm(r *http.Request) (fields, error) {
 	return parseForm(body)
 }
 
-// bindBody reads a form or a JSON object. A body without a type is a form.
-func bindBody(r *http.Request) (fields, error) {
+// bindBody reads a form or a JSON object of the named fields. A body without a
+// type is a form. It keeps nothing but those fields, however much is sent along:
+// see formReader and objectReader.
+func bindBody(r *http.Request, names ...string) (fields, error) {
 	kind, err := mediaType(r)
-	if err != nil {
-		return nil, err
-	}
-	body, err := readBody(r)
 	if err != nil {
 		return nil, err
 	}
 	switch kind {
 	case echo.MIMEApplicationForm, "":
-		return parseForm(body)
+		return readForm(r.Body, names)
 	case echo.MIMEApplicationJSON:
-		return parseJSON(body)
+		return readObject(r.Body, names)
 	}
 	return nil, broker.Invalid("Content-Type", "must be application/x-www-form-urlencoded or application/json")
 }
@@ -100,90 +96,32 @@ func isUTF8(charset string) bool {
 
 func readBody(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, broker.Invalid("body", "is larger than it may be")
-	}
-	if _, refused := errors.AsType[*broker.Error](err); refused {
-		return nil, err
-	}
 	if err != nil {
-		return nil, broker.Invalid("body", "could not be read to its end")
+		return nil, unreadable(err)
 	}
 	return body, nil
+}
+
+// unreadable says why reading a body failed.
+func unreadable(err error) error {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return broker.Invalid("body", "is larger than it may be")
+	}
+	return broker.Invalid("body", "could not be read to its end")
 }
 
 func parseForm(body []byte) (fields, error) {
 	values, err := url.ParseQuery(string(body))
 	if err != nil {
-		return nil, broker.Invalid("body", "is not a valid form")
+		return nil, notAForm()
 	}
 	return fields(values), nil
 }
 
-// parseJSON reads the members of one object that are fields of ours: texts, and
-// numbers as they are written. What the others hold does not matter.
-func parseJSON(body []byte) (fields, error) {
-	malformed := broker.Invalid("body", "is not a JSON object")
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber()
-	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
-		return nil, malformed
-	}
-	found := fields{}
-	for decoder.More() {
-		key, err := decoder.Token()
-		name, isName := key.(string)
-		if err != nil || !isName {
-			return nil, malformed
-		}
-		var raw json.RawMessage
-		if err := decoder.Decode(&raw); err != nil {
-			return nil, malformed
-		}
-		if !isField(name) {
-			continue
-		}
-		value, err := jsonText(name, raw)
-		if err != nil {
-			return nil, err
-		}
-		found[name] = append(found[name], value)
-	}
-	if _, err := decoder.Token(); err != nil { // the closing brace
-		return nil, malformed
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, malformed
-	}
-	return found, nil
-}
+func notAForm() error { return broker.Invalid("body", "is not a valid form") }
 
-// jsonText returns the text of a member of ours, "" for null.
-func jsonText(name string, raw json.RawMessage) (string, error) {
-	switch first := raw[0]; {
-	case first == '"':
-		if !utf8.Valid(raw) {
-			return "", broker.Invalid(name, "is not valid UTF-8")
-		}
-		var text string
-		if err := json.Unmarshal(raw, &text); err != nil {
-			return "", broker.Invalid(name, "is not a JSON text")
-		}
-		return text, nil
-	case first == '-' || first >= '0' && first <= '9':
-		return string(raw), nil
-	case first == 'n':
-		return "", nil
-	}
-	return "", broker.Invalid(name, "must be a text")
-}
+// maxPart is how many bytes of one field or member are looked at: more than any of
+// ours may have in the widest encoding.
+const maxPart = 4 << 10
 
-// isField knows the names of our fields, so that no other text of a client gets
-// into an answer or a log.
-func isField(name string) bool {
-	switch name {
-	case "app", "token", "user", "subscriber_unique_id", "attempt":
-		return true
-	}
-	return false
-}
+func tooLongPart(name string) error { return broker.Invalid(name, "is longer than it may be") }

@@ -90,7 +90,7 @@ func New(cfg Config) (*Server, error) {
 }
 
 func (s *Server) routes(g *echo.Group) {
-	g.POST("/autologin", s.postAutologin, make(largeBodies, maxLargeBodies).bound, bodyLimit(maxAutologinBody))
+	g.POST("/autologin", s.postAutologin, bodyLimit(maxAutologinBody))
 	g.POST("/exchange", s.postExchange, bodyLimit(maxFormBody))
 	g.Match([]string{http.MethodGet, http.MethodHead}, "/.well-known/jwks.json", s.getKeySet)
 

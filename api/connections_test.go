@@ -4,73 +4,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
-	"testing/iotest"
 
 	"github.com/latchkey-sso/latchkey/api"
 )
-
-// held is a body that has sent so much and then says nothing until it is released.
-type held struct {
-	io.Reader
-	reached func()
-	release chan struct{}
-}
-
-func holding(sent string, reached func()) *held {
-	return &held{Reader: strings.NewReader(sent), reached: sync.OnceFunc(reached), release: make(chan struct{})}
-}
-
-func (h *held) Read(p []byte) (int, error) {
-	n, err := h.Reader.Read(p)
-	if err == io.EOF {
-		h.reached()
-		<-h.release
-	}
-	return n, err
-}
-
-// However many servers send their links' images along, only so many are read at
-// once; clicks without them go on.
-func TestLargeBodiesAreFewAtOnce(t *testing.T) {
-	s := newServer(t, &domain{})
-	image := linkBody + "&base64_png_image=" + strings.Repeat("A", 100<<10)
-	var others, reached sync.WaitGroup
-	reached.Add(64)
-	var bodies []*held
-	for range 64 {
-		r := autologin()
-		body := holding(image, reached.Done)
-		bodies = append(bodies, body)
-		r.Body, r.ContentLength = io.NopCloser(body), -1
-		others.Go(func() {
-			if a := s.send(t, r); a.status != http.StatusOK {
-				t.Errorf("a large body that found room: got %d %s, want 200", a.status, a.body)
-			}
-		})
-	}
-	reached.Wait()
-	large := func() *http.Request {
-		r := autologin()
-		r.Body, r.ContentLength = io.NopCloser(iotest.HalfReader(strings.NewReader(image))), -1
-		return r
-	}
-	if a := s.send(t, large()); a.status != http.StatusServiceUnavailable || a.problem(t).Error != "temporarily_unavailable" {
-		t.Errorf("one more: got %d %s, want 503 temporarily_unavailable", a.status, a.body)
-	}
-	if a := s.send(t, autologin()); a.status != http.StatusOK {
-		t.Errorf("a click without an image: got %d %s, want 200", a.status, a.body)
-	}
-	for _, b := range bodies {
-		close(b.release)
-	}
-	others.Wait()
-	if a := s.send(t, large()); a.status != http.StatusOK {
-		t.Errorf("after those: got %d %s, want 200", a.status, a.body)
-	}
-}
 
 func TestConnectionsBeyondTheMostAreClosedAtOnce(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
