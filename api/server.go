@@ -164,7 +164,9 @@ func (s *Server) recovered() echo.MiddlewareFunc {
 }
 
 // HTTPServer returns an http.Server with every time-out set. Requests are small
-// and answers quick; slow clients are cut.
+// and answers quick; slow clients are cut. What is no HTTP is answered by net/http
+// with a fixed text and without our headers: it offers no place to add them, and
+// the texts hold nothing that they would protect.
 func HTTPServer(handler http.Handler, tlsConfig *tls.Config, log *zap.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,

@@ -1,6 +1,8 @@
 package hooks_test
 
 import (
+	"bufio"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -36,6 +38,29 @@ func FuzzReport(f *testing.F) {
 		case http.StatusAccepted, http.StatusBadRequest, http.StatusUnauthorized, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
 		default:
 			t.Errorf("got %d %s, want no other status", a.status, a.body)
+		}
+	})
+}
+
+// FuzzRequest sends whole requests: the headers are on every answer, and without a
+// secret nothing is queued.
+func FuzzRequest(f *testing.F) {
+	const head = " HTTP/1.1\r\nHost: x\r\n"
+	report := bob("Accounts::Create")
+	f.Add("POST " + hooks.Path + head + "Content-Type: application/json\r\nAuthorization: Bearer x\r\nContent-Length: " + fmt.Sprint(len(report)) + "\r\n\r\n" + report)
+	f.Add("OPTIONS *" + head + "\r\n")
+	f.Add("HEAD //x@y" + hooks.Path + "/../?%zz" + head + "X-HTTP-Method-Override: POST\r\n\r\n")
+	f.Add("POST " + hooks.Path + head + "Transfer-Encoding: chunked\r\nAuthorization: Bearer\r\nAuthorization: Bearer\r\n\r\nzz")
+	f.Fuzz(func(t *testing.T, raw string) {
+		request, err := http.ReadRequest(bufio.NewReader(strings.NewReader(raw)))
+		if err != nil {
+			return // net/http answers
+		}
+		request.RemoteAddr = "192.0.2.1:1234"
+		r := newReceiver()
+		a := r.send(t, request)
+		if queued := r.queue.take(); a.status < 400 && a.status != http.StatusNoContent || a.status >= 500 || len(queued) > 0 {
+			t.Errorf("got %d with %v queued, want a refusal and nothing queued", a.status, queued)
 		}
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/latchkey-sso/latchkey/api"
 )
 
 // Ready says whether the broker can serve. It must return within a second or so
@@ -23,11 +25,7 @@ func New(ready Ready) http.Handler {
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.Pre(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			h := c.Response().Header()
-			h.Set("Cache-Control", "no-store")
-			h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-			h.Set("X-Content-Type-Options", "nosniff")
-			h.Set("Referrer-Policy", "no-referrer")
+			api.SetSecureHeaders(c.Response().Header())
 			return next(c)
 		}
 	})

@@ -48,10 +48,15 @@ func TestHealth(t *testing.T) {
 				t.Errorf("got %s as %q, want JSON", w.Body, w.Header().Get("Content-Type"))
 			}
 			for name, want := range map[string]string{
-				"Cache-Control":           "no-store",
-				"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-				"X-Content-Type-Options":  "nosniff",
-				"Referrer-Policy":         "no-referrer",
+				"Cache-Control":                "no-store",
+				"Content-Security-Policy":      "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+				"X-Content-Type-Options":       "nosniff",
+				"Referrer-Policy":              "no-referrer",
+				"X-Frame-Options":              "DENY",
+				"X-Robots-Tag":                 "noindex, nofollow",
+				"Cross-Origin-Opener-Policy":   "same-origin",
+				"Cross-Origin-Resource-Policy": "same-origin",
+				"Permissions-Policy":           "camera=(), geolocation=(), microphone=(), payment=()",
 			} {
 				if got := w.Header().Get(name); got != want {
 					t.Errorf("%s: got %q, want %q", name, got, want)

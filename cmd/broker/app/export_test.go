@@ -1,5 +1,7 @@
 package app
 
+import "net/http"
+
 // Unguarded makes a broker without time-outs and breaker in front of Redis.
 func Unguarded(o *Options) { o.unguarded = true }
 
@@ -8,3 +10,9 @@ func SetSlots(o *Options, n int) { o.slots = n }
 
 // Unshed makes a broker that takes on whatever comes.
 func Unshed(o *Options) { o.slots = -1 }
+
+// Handlers are what answers the public and the operators, for tests that need no
+// network.
+func (b *Broker) Handlers() (public, operators http.Handler) {
+	return b.public.Handler, b.operators.Handler
+}
