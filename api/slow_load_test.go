@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/latchkey-sso/latchkey/api"
+	"github.com/latchkey-sso/latchkey/store/storetest"
 )
 
 // heap is how many bytes are in use.
@@ -138,15 +137,6 @@ func hold(address string, kind int, stop <-chan struct{}) error {
 	return nil
 }
 
-// slowEach is how many clients are slow in each way at once.
-func slowEach(t *testing.T) int {
-	n, err := strconv.Atoi(cmp.Or(os.Getenv("TEST_SLOW_CLIENTS"), "200"))
-	if err != nil || n < 1 {
-		t.Fatalf("TEST_SLOW_CLIENTS: want a number of clients: %v", err)
-	}
-	return n
-}
-
 // Many slow clients of each kind at once are all cut, and nobody else feels them.
 // That each kind is cut by its own time-out, and is not without, is shown above in
 // virtual time; here the time-outs are short, and the sockets real.
@@ -160,7 +150,7 @@ func TestSlowClientsDisturbNobody(t *testing.T) {
 	var slow, good sync.WaitGroup
 	var held atomic.Int64
 	stop, cut := make(chan struct{}), make(chan struct{})
-	for range slowEach(t) {
+	for range storetest.Amount(t, "TEST_SLOW_CLIENTS", 200, 1000) {
 		for kind := range kinds {
 			held.Add(1)
 			slow.Go(func() {
@@ -210,7 +200,7 @@ func TestSlowClientsDisturbNobody(t *testing.T) {
 		t.Fatalf("got %d good requests, want 100 at least to judge by", len(took))
 	}
 	p99 := took[len(took)*99/100]
-	each := (int64(most) - int64(before)) / int64(kinds*slowEach(t))
+	each := (int64(most) - int64(before)) / int64(kinds*storetest.Amount(t, "TEST_SLOW_CLIENTS", 200, 1000))
 	t.Logf("%d good requests, p99 %v, longest %v; %d KiB a slow client, both ends", len(took), p99, took[len(took)-1], each>>10)
 	if p99 > time.Second {
 		t.Errorf("good requests: p99 %v, want at most 1s", p99)

@@ -3,21 +3,18 @@ package app_test
 import (
 	"context"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/cmd/loadgen/clicks"
+	"github.com/latchkey-sso/latchkey/store/storetest"
 )
 
-// strictTiming says that the machine is quiet: latencies are held to what is
-// promised. Elsewhere tests share the processor, and some slack is given.
-func strictTiming() bool { return os.Getenv("TEST_TIMING") == "strict" }
-
-// oneOf is a value for a quiet machine and one for a busy one.
+// oneOf is a value for the long form, on a quiet machine, and one for a busy machine,
+// where tests share the processor.
 func oneOf[T any](strict, slack T) T {
-	if strictTiming() {
+	if storetest.Long {
 		return strict
 	}
 	return slack

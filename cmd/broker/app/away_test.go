@@ -67,7 +67,7 @@ func TestRedisAwayIsShortForEverybody(t *testing.T) {
 		t.Run(a.name, func(t *testing.T) {
 			t.Parallel()
 			_, c, addr, lose, back := a.world(t, nil)
-			rate := oneOf(1000.0, 100.0)
+			rate := oneOf(1000.0, 50.0)
 			before := openloop.Run(t.Context(), openloop.Config{Rate: rate, For: time.Second, Do: anyRequest(c)})
 			if got := before.Of(clicks.SignedOn); got.Count == 0 {
 				t.Fatalf("before: nobody is signed on:\n%s", before)

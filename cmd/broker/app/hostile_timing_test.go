@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -9,9 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -113,15 +110,6 @@ func TestRefusalsLookAlike(t *testing.T) {
 	}
 }
 
-// timings is how often each cause is asked.
-func timings(t *testing.T) int {
-	n, err := strconv.Atoi(cmp.Or(os.Getenv("TEST_TIMINGS"), "2000"))
-	if err != nil || n < 100 {
-		t.Fatalf("TEST_TIMINGS: want a number from 100: %v", err)
-	}
-	return n
-}
-
 // measure asks for every cause n times, in an order that changes each time, so that
 // whatever else the machine does meets all of them.
 func measure(public http.Handler, causes []denied, n int) [][]time.Duration {
@@ -164,7 +152,7 @@ func mostEffect(n int) float64 { return 0.06 + 2.5*0.41/math.Sqrt(float64(n)) }
 // Nor does it show in the time that the answer takes.
 func TestRefusalsTakeAlike(t *testing.T) {
 	public, causes := refusing(t)
-	n := timings(t)
+	n := storetest.Amount(t, "TEST_TIMINGS", 2_000, 100_000)
 	measure(public, causes, 100) // what happens the first time only
 	took := measure(public, causes, n)
 	for i, d := range causes {

@@ -14,17 +14,9 @@ import (
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
 
-// soaking is how long the load lasts: as long as TEST_SOAK says ("1h"), else short.
-func soaking(t *testing.T) (lasting time.Duration, long bool) {
-	text := os.Getenv("TEST_SOAK")
-	if text == "" {
-		return 4 * time.Second, false
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 10*time.Second {
-		t.Fatalf("TEST_SOAK=%q: want a duration of 10s or more", text)
-	}
-	return d, true
+// soaking is how long the load lasts: TEST_SOAK is in seconds.
+func soaking(t *testing.T) time.Duration {
+	return time.Duration(storetest.Amount(t, "TEST_SOAK", 4, 600)) * time.Second
 }
 
 // footprint is what a process holds when nobody asks it anything.
@@ -81,7 +73,7 @@ func TestASoakLeavesNothingBehind(t *testing.T) {
 	resume := time.AfterFunc(100*time.Millisecond, redis.Resume)
 	defer resume.Stop()
 	openloop.Run(t.Context(), openloop.Config{Rate: 5000, For: 50 * time.Millisecond, Do: ask})
-	lasting, long := soaking(t)
+	lasting := soaking(t)
 	load(lasting / 4)
 	early := footprintNow(t)
 	load(lasting)
@@ -90,7 +82,7 @@ func TestASoakLeavesNothingBehind(t *testing.T) {
 	if slack := oneOf(2, 40); late.goroutines > early.goroutines+slack || late.files > early.files+slack {
 		t.Errorf("got %d goroutines and %d open files, want the %d and %d of before", late.goroutines, late.files, early.goroutines, early.files)
 	}
-	if most := uint64(float64(early.heap) * 1.05); long && late.heap > most {
+	if most := uint64(float64(early.heap) * 1.05); storetest.Long && late.heap > most {
 		t.Errorf("memory: got %d bytes, want at most %d", late.heap, most)
 	}
 	if err := b.stop(); err != nil {
