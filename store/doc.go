@@ -30,8 +30,8 @@
 // Promoting one supersedes the others, of which a few bytes are remembered, so that
 // a click with an old token is told from a click with a wrong one. When so many writes
 // in a row were not finished that not all of their tokens are remembered, no token is
-// told to be wrong until one write is: it is answered like an old one, which gets
-// nobody in and asks for another write. Fields whose
+// told to be wrong until one write is, whoever the account is given to meanwhile: it is
+// answered like an old one, which gets nobody in and asks for another write. Fields whose
 // names begin with a slash, which no app has, hold the subscriber, the group and
 // the fence of the last provisioner that wrote. The bytes are in scripts/record.lua.
 // Of a link token they have the first 20 bytes of its digest, so that an account with

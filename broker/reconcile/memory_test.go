@@ -1,7 +1,6 @@
 package reconcile_test
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"iter"
@@ -149,7 +148,7 @@ func (m *memory) write(fence reconcile.Fence, c reconcile.AccountChanges) error 
 		case reconcile.ChangeSubscriber:
 			if l.subscriber != "" && l.subscriber != change.Subscriber {
 				for _, link := range l.links {
-					link.confirm(slot{})
+					link.revoke()
 				}
 			}
 			l.subscriber, forgotten = change.Subscriber, false
@@ -222,29 +221,48 @@ func (l *ledgerLink) change(c reconcile.Change, subscriber string) error {
 	return nil
 }
 
-// confirm makes a token the only one; the zero slot leaves none.
+// confirm makes a token the only one.
 func (l *ledgerLink) confirm(s slot) {
+	others := l.tokens(s.token)
 	confirmed := l.token != broker.Digest{}
-	slots := slices.DeleteFunc(slices.Clone(l.slots[:]), func(p *slot) bool { return p == nil || p.token == s.token })
-	slices.SortStableFunc(slots, func(a, b *slot) int { return a.created.Compare(b.created) }) // the newest is remembered last
-	for _, p := range slots {
-		l.supersede(p.token)
-	}
-	if confirmed {
-		l.supersede(l.token)
-	}
-	l.more = len(slots) > 0 && (l.more || len(slots) == len(l.slots) && confirmed)
-	if s.token != (broker.Digest{}) {
-		l.generation++
-		l.created = s.created
-	}
-	l.there, l.token, l.written, l.slots = true, s.token, s.written, [3]*slot{}
+	unfinished := len(others) > 1 || len(others) == 1 && !confirmed
+	l.supersede(others...)
+	l.more = unfinished && (l.more || len(others) > 3)
+	l.generation++
+	l.there, l.token, l.created, l.written, l.slots = true, s.token, s.created, s.written, [3]*slot{}
 }
 
-func (l *ledgerLink) supersede(token broker.Digest) {
-	l.superseded = slices.DeleteFunc(l.superseded, func(d broker.Digest) bool { return bytes.Equal(d[:4], token[:4]) })
-	l.superseded = slices.Insert(l.superseded, 0, token)
-	l.superseded = l.superseded[:min(3, len(l.superseded))]
+// revoke leaves no token. The server may have any of them still.
+func (l *ledgerLink) revoke() {
+	l.more = l.supersede(l.tokens(broker.Digest{})...) || l.more
+	l.there, l.token, l.written, l.slots = true, broker.Digest{}, reconcile.Fingerprint{}, [3]*slot{}
+}
+
+// tokens are the confirmed token and the prepared ones, the newest of those first, but
+// for one.
+func (l *ledgerLink) tokens(except broker.Digest) []broker.Digest {
+	slots := slices.DeleteFunc(slices.Clone(l.slots[:]), func(p *slot) bool { return p == nil || p.token == except })
+	slices.SortStableFunc(slots, func(a, b *slot) int { return b.created.Compare(a.created) })
+	var list []broker.Digest
+	if l.token != (broker.Digest{}) {
+		list = append(list, l.token)
+	}
+	for _, p := range slots {
+		list = append(list, p.token)
+	}
+	return list
+}
+
+// supersede remembers tokens before the others, and reports whether one was left out.
+func (l *ledgerLink) supersede(tokens ...broker.Digest) bool {
+	var all []broker.Digest
+	for _, d := range slices.Concat(tokens, l.superseded) {
+		if !slices.Contains(all, d) {
+			all = append(all, d)
+		}
+	}
+	l.superseded = all[:min(3, len(all))]
+	return len(all) > 3
 }
 
 func (m *memory) cause(link broker.Link, token broker.Digest, subscriber string) broker.Cause {

@@ -39,7 +39,8 @@ function kinds.prepare(app, token, created, written)
     for n = 2, SLOTS do
       if number(link.slots[n].created) < number(link.slots[at].created) then at = n end
     end
-    supersede(link, {link.slots[at].digest}, true)
+    supersede(link, {link.slots[at].digest})
+    link.more = true
     write(app, link)
   end
   set(app .. '/' .. at, token .. created .. written)

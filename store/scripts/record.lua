@@ -35,12 +35,14 @@ local function number(text)
 end
 
 local function read(app)
-  local link = {digest = NONE, created = '\0\0\0\0', generation = 0, written = UNKNOWN, superseded = '', slots = {}}
+  local link = {digest = NONE, created = '\0\0\0\0', generation = 0, written = UNKNOWN, superseded = '', more = false, slots = {}}
   local text = fields[app]
   if text and #text >= 31 then
     link.digest, link.created = string.sub(text, 1, 20), string.sub(text, 21, 24)
     link.generation, link.written = number(string.sub(text, 25, 26)), string.sub(text, 27, 31)
     link.superseded = string.sub(text, 32)
+    link.more = string.sub(link.superseded, -4) == MORE
+    if link.more then link.superseded = string.sub(link.superseded, 1, -5) end
   end
   for n = 1, SLOTS do
     text = fields[app .. '/' .. n]
@@ -53,29 +55,31 @@ end
 
 local function write(app, link)
   set(app, link.digest .. link.created .. string.char(math.floor(link.generation / 256), link.generation % 256)
-    .. link.written .. link.superseded)
+    .. link.written .. link.superseded .. (link.more and MORE or ''))
 end
 
 local function empty_slots(app)
   for n = 1, SLOTS do set(app .. '/' .. n, nil) end
 end
 
--- supersede remembers tokens, the newest first, before those remembered already. more:
--- there are others that may stand on the server. They count until a write is finished
--- with no other one in flight.
-local function supersede(link, digests, more)
-  local text, seen, count = '', {[MORE] = true}, 0
+-- supersede remembers tokens, the newest first, before those remembered already, and
+-- reports whether one was left out. Those that may stand on the server (link.more)
+-- count until a write is finished with no other one in flight.
+local function supersede(link, digests)
+  local text, seen, left_out = '', {[MORE] = true}, false
   local function add(head)
-    if count < REMEMBERED and #head == 4 and not seen[head] then
-      text, seen[head], count = text .. head, true, count + 1
+    if #head < 4 or seen[head] then return end
+    if #text == 4 * REMEMBERED then
+      left_out = true
+    else
+      text, seen[head] = text .. head, true
     end
   end
   for _, digest in ipairs(digests) do add(string.sub(digest, 1, 4)) end
   for at = 1, #link.superseded, 4 do add(string.sub(link.superseded, at, at + 3)) end
-  link.superseded = text .. (more and MORE or '')
+  link.superseded = text
+  return left_out
 end
-
-local function has_more(link) return #link.superseded >= 4 and string.sub(link.superseded, -4) == MORE end
 
 -- is_superseded reports whether a token is remembered as superseded.
 local function is_superseded(link, token)
@@ -101,25 +105,23 @@ local function tokens(link, except)
   return digests, #digests > (link.digest ~= NONE and 1 or 0)
 end
 
--- supersede_all supersedes the tokens of a link but for one.
-local function supersede_all(link, except)
-  local digests, unfinished = tokens(link, except)
-  supersede(link, digests, unfinished and (has_more(link) or #digests > REMEMBERED))
-end
-
 -- confirm makes a token the confirmed one and supersedes all others of the link.
 local function confirm(app, link, token, created, written)
-  supersede_all(link, token)
+  local digests, unfinished = tokens(link, token)
+  supersede(link, digests)
+  link.more = unfinished and (link.more or #digests > REMEMBERED)
   link.digest, link.created, link.written = token, created, written
   link.generation = math.min(link.generation + 1, 65535)
   write(app, link)
   empty_slots(app)
 end
 
--- revoke supersedes every token of a link.
+-- revoke supersedes every token of a link. No write has ended by that: whatever may
+-- stand on the server may do so still.
 local function revoke(app)
   local link = read(app)
-  supersede_all(link)
+  local left_out = supersede(link, (tokens(link)))
+  link.more = link.more or left_out
   link.digest, link.written = NONE, UNKNOWN
   write(app, link)
   empty_slots(app)

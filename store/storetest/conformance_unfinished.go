@@ -16,6 +16,7 @@ func unfinished() []test {
 	return []test{
 		{"the fourth prepared token takes the place of the oldest", eviction},
 		{"no token of any number of unfinished writes is taken for a wrong one", manyUnfinished},
+		{"no change of subscriber makes a token that may stand on the server a wrong one", unfinishedForMany},
 		{"promoting a superseded token and preparing a confirmed one change nothing", stalePromotion},
 		{"a token that the store has lost is promoted for its subscriber alone", lostToken},
 	}
@@ -87,6 +88,43 @@ func manyUnfinished(t *testing.T, s Subject) {
 	apply(t, s, subscriber("4321"))
 	for i, token := range append(tokens[:3:3], last) {
 		wantCause(t, s, fmt.Sprintf("token %d of the former subscriber", i), token, broker.CauseSuperseded)
+	}
+}
+
+// Another subscriber finishes no write, however often it happens.
+func unfinishedForMany(t *testing.T, s Subject) {
+	tests := []struct {
+		name   string
+		writes []int // none of them answered, before each change of subscriber
+	}{
+		{"one write after each change", []int{0, 1, 1, 1}},
+		{"more writes than are remembered, and none after the change", []int{7, 0}},
+		{"as many writes as are remembered, and one more", []int{2, 1, 0}},
+	}
+	for _, tt := range tests {
+		onServer, stranger, last := newLinkToken(t), newLinkToken(t), newLinkToken(t)
+		apply(t, s, subscriber("0"), prepare(aLink.App, onServer, created), promote(aLink.App, onServer))
+		former := []broker.LinkToken{onServer}
+		at := created
+		for change, writes := range tt.writes {
+			for range writes {
+				token := newLinkToken(t)
+				former, at = append(former, token), at.Add(time.Hour)
+				apply(t, s, prepare(aLink.App, token, at))
+			}
+			apply(t, s, subscriber(fmt.Sprint(change+1)))
+			for i, token := range former {
+				wantCause(t, s, fmt.Sprintf("%s: token %d after change %d", tt.name, i, change+1), token, broker.CauseSuperseded)
+			}
+			want := broker.CauseToken
+			if len(former) > 3 { // it might be one that is not remembered
+				want = broker.CauseSuperseded
+			}
+			wantCause(t, s, fmt.Sprintf("%s: a token that never was after change %d", tt.name, change+1), stranger, want)
+		}
+		apply(t, s, prepare(aLink.App, last, at), promote(aLink.App, last))
+		wantCause(t, s, tt.name+": a token that never was, after a write that was finished", stranger, broker.CauseToken)
+		apply(t, s, forget(aLink.App))
 	}
 }
 
