@@ -17,8 +17,9 @@ import (
 var _ reconcile.Journal = (*Store)(nil)
 
 // What is kept of operations: at most 1,000 short logs and 50 long ones, 350,000
-// entries. An entry usually takes 200 bytes of Redis memory, which is 70 MB; were each
-// as long as it may be (1 KB), it would be 350 MB.
+// entries, and beside them older logs of operations that still run. An entry usually
+// takes 200 bytes of Redis memory, which is 70 MB; were each as long as it may be
+// (1 KB), it would be 350 MB.
 const (
 	// MaxOperations is how many operations are kept; the oldest go first.
 	MaxOperations = 1000
@@ -26,8 +27,8 @@ const (
 	// that others were dropped.
 	MaxEntries = 5000
 	// ShortLog is how many entries a log may have and be kept for EntryRetention. Of
-	// longer ones the latest LongLogs stay whole; of the others so many entries stay,
-	// notices and warnings first.
+	// longer ones the latest LongLogs stay whole, and those of operations that go on
+	// (Pulse); of the others so many entries stay, notices and warnings first.
 	ShortLog = 100
 	LongLogs = 50
 	// EntryRetention is how long a log is kept after its last entry.
@@ -94,41 +95,11 @@ func (s *Store) Log(ctx context.Context, operation int64, entries []reconcile.En
 		if err != nil {
 			return fmt.Errorf("log of operation %d: %w", operation, err)
 		}
-		for _, id := range long {
-			// Not in the script, which may touch no key but those that it was given. A
-			// log that stays long here goes by itself.
-			_ = s.shorten(ctx, id)
-		}
+		// Not in the script, which may touch no key but those that it was given. The
+		// next log that becomes long asks for those again that stay long here.
+		_ = s.shortenLogs(ctx, long)
 	}
 	return nil
-}
-
-// shorten leaves ShortLog entries of a log, the most severe, in their order.
-func (s *Store) shorten(ctx context.Context, operation int64) error {
-	entries, err := s.Entries(ctx, operation, 0)
-	if err != nil || len(entries) <= ShortLog {
-		return err
-	}
-	order := make([]int, len(entries))
-	for i := range order {
-		order[i] = i
-	}
-	severity := func(i int) int { return slices.Index(reconcile.Levels(), entries[i].Level) }
-	slices.SortStableFunc(order, func(a, b int) int { return severity(b) - severity(a) })
-	order = order[:ShortLog-1] // and one that says so
-	slices.Sort(order)
-	var kept []reconcile.Entry
-	for _, i := range order {
-		kept = append(kept, entries[i])
-	}
-	kept = append(kept, reconcile.Entry{
-		At: entries[len(entries)-1].At, Level: reconcile.LevelInformation,
-		Message: fmt.Sprintf("the log had %d entries: the latest %d long logs are kept whole, and of the others %d entries", len(entries), LongLogs, ShortLog),
-	})
-	if err := s.client.Del(ctx, s.entriesKey(operation)).Err(); err != nil {
-		return err
-	}
-	return s.Log(ctx, operation, kept)
 }
 
 // Pulse implements reconcile.Journal.

@@ -47,8 +47,8 @@ type Store struct {
 	change, putLink, removeLink *redis.Script
 	acquire, renew              *redis.Script
 	add, due, done              *redis.Script
-	begin, end, log, publish    *redis.Script
-	control                     *redis.Script
+	begin, end, log, shorten    *redis.Script
+	publish, control            *redis.Script
 	// scripts are all of them.
 	scripts []*redis.Script
 	rates   *redis_rate.Limiter
@@ -67,8 +67,8 @@ func New(cfg Config) *Store {
 	s.change, s.putLink, s.removeLink = load("record", "change"), load("record", "putlink"), load("record", "removelink")
 	s.acquire, s.renew = load("acquire"), load("renew")
 	s.add, s.due, s.done = load("add"), load("due"), load("done")
-	s.begin, s.end, s.log, s.publish = load("begin"), load("end"), load("log"), load("publish")
-	s.control = load("control")
+	s.begin, s.end, s.log, s.shorten = load("begin"), load("end"), load("log"), load("shorten")
+	s.publish, s.control = load("publish"), load("control")
 	return s
 }
 

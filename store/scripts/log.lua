@@ -5,7 +5,8 @@
 -- ARGV  1 how many entries are kept   2 how long in ms   3 the entry that says that the log is full
 --       4 the operation   5 how many entries a short log has   6 how many long logs are kept
 --       7 and so on: entries
--- Returns the operations whose logs are to be shortened.
+-- Returns the operations whose logs are to be shortened, time and again until
+-- shorten.lua has done it.
 local most, short, length = tonumber(ARGV[1]), tonumber(ARGV[5]), redis.call('LLEN', KEYS[1])
 local former = length
 for i = 7, #ARGV do
@@ -22,7 +23,6 @@ if former <= short and length > short then
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
   local long = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '+inf')
   for i = 1, #long - tonumber(ARGV[6]) do
-    redis.call('ZREM', KEYS[2], long[i])
     shorten[i] = tonumber(long[i])
   end
 end

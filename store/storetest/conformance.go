@@ -33,7 +33,7 @@ type test struct {
 // Run shows that a store keeps the promises of its ports. start is called for
 // each test.
 func Run(t *testing.T, start func(*testing.T) Subject) {
-	for _, tt := range slices.Concat(signOns(), byHand(), changes(), unfinished(), accounts(), leases(), requests(), journal(), catalogue(), controls()) {
+	for _, tt := range slices.Concat(signOns(), byHand(), changes(), unfinished(), accounts(), leases(), requests(), journal(), longLogs(), catalogue(), controls()) {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, start(t)) })
 	}
 }

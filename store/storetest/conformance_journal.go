@@ -19,7 +19,6 @@ func journal() []test {
 		{"the oldest operations are forgotten with their logs", operationsForgotten},
 		{"entries are kept in their order and read on", entries},
 		{"a log that is full says so once", fullLog},
-		{"of long logs the latest are kept whole", longLogs},
 		{"a log goes a while after its last entry", logExpires},
 		{"an operation goes on as long as it says", operationsAlive},
 	}
@@ -151,37 +150,6 @@ func fullLog(t *testing.T, s Subject) {
 	if last := got[store.MaxEntries]; last != want {
 		t.Errorf("last entry: got %+v, want %+v", last, want)
 	}
-}
-
-// Of long logs the latest are kept whole, and what matters of the others.
-func longLogs(t *testing.T, s Subject) {
-	first := begin(t, s, reconcile.Operation{})
-	long := logged(0, store.ShortLog+200)
-	for i := range long {
-		long[i].Level = reconcile.LevelDebug
-	}
-	long[250].Level = reconcile.LevelWarning
-	logs(t, s, first, long[:store.ShortLog])
-	logs(t, s, first, long[store.ShortLog:])
-	short := begin(t, s, reconcile.Operation{})
-	logs(t, s, short, logged(0, store.ShortLog))
-	var last int64
-	for range store.LongLogs - 1 {
-		last = begin(t, s, reconcile.Operation{})
-		logs(t, s, last, long)
-	}
-	wantEntries(t, s, first, 0, long)
-	logs(t, s, begin(t, s, reconcile.Operation{}), long)
-	got := must[[]reconcile.Entry](t)(s.Store.Entries(t.Context(), first, 0))
-	want := append(slices.Clone(long[:store.ShortLog-2]), long[250], reconcile.Entry{
-		At: long[len(long)-1].At, Level: reconcile.LevelInformation,
-		Message: "the log had 300 entries: the latest 50 long logs are kept whole, and of the others 100 entries",
-	})
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("the oldest long log: got %d entries\n%.500v\nwant %d\n%.500v", len(got), got, len(want), want)
-	}
-	wantEntries(t, s, short, 0, logged(0, store.ShortLog))
-	wantEntries(t, s, last, 0, long)
 }
 
 func logExpires(t *testing.T, s Subject) {
