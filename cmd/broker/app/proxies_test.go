@@ -106,7 +106,7 @@ func startSpoofed(t *testing.T, trusted string) spoofed {
 	listen, operators := freeAddress(t), freeAddress(t)
 	text := changed(t, configFile(dir, "127.0.0.1:6379", listen, operators), "store: {", "store: {mode: embedded, ",
 		`public_url: "http://`+listen+`"`, `public_url: "`+spoofPublicURL+`"`,
-		"{per_address_rate: 0}", fmt.Sprintf("{per_address_rate: 0.000001, per_address_burst: %d}", spoofBurst),
+		"per_address_rate: 0,", fmt.Sprintf("per_address_rate: 0.001, per_address_burst: %d,", spoofBurst),
 		"drain_delay", "trusted_proxies: ["+trusted+"]\n  drain_delay",
 	)
 	core, log := observer.New(zap.InfoLevel)
