@@ -3,6 +3,7 @@ package whm
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
@@ -83,9 +84,12 @@ func number(raw json.RawMessage) (int, bool) {
 const (
 	// maxNames is how many names a list has at most.
 	maxNames = 100_000
-	// maxValue is the longest stored field in bytes that is read as a whole. The
-	// longest that we write, an icon of 64 KiB in base64, has 86 KiB.
-	maxValue = 128 << 10
+	// maxIcon is how many bytes of a stored icon are read: 64 KiB in base64 are the
+	// longest that we write, and four more show that another one is longer.
+	maxIcon = (64<<10+2)/3*4 + 4
+	// maxText is so for every other stored field. The longest are addresses, and few
+	// programs take one of that length.
+	maxText = 8 << 10
 )
 
 // nameList reads a list of names: of strings, of objects that have the name as a
@@ -164,8 +168,8 @@ func (c *Client) reply(cmd reconcile.Command, e envelope) reconcile.Reply {
 	return reconcile.Reply{}
 }
 
-// userConfig reads the stored fields of a link. Perl writes an empty object as a
-// list now and then.
+// userConfig reads those stored fields of a link that we write. Perl writes an empty
+// object as a list now and then.
 func userConfig(raw json.RawMessage) (map[string]string, bool) {
 	config := map[string]string{}
 	if absent(raw) || string(raw) == "[]" {
@@ -173,12 +177,30 @@ func userConfig(raw json.RawMessage) (map[string]string, bool) {
 	}
 	members, ok := object(raw)
 	for name, value := range members {
-		// The token is never told. Should it be one day, it goes no further.
-		if text, ok := scalar(value); ok && name != "token" {
-			config[name] = text[:min(len(text), maxValue)]
+		most := longest(name)
+		if most == 0 {
+			continue
+		}
+		if text, ok := scalar(value); ok {
+			if len(text) > most {
+				text = strings.Clone(text[:most]) // else the whole stays in memory
+			}
+			config[name] = text
 		}
 	}
 	return config, ok
+}
+
+// longest is how many bytes of a stored field are read; 0 for what is none of ours.
+// The token is never told: should it be one day, it goes no further.
+func longest(field string) int {
+	switch field {
+	case "base64_png_image":
+		return maxIcon
+	case "implements", "label", "subscriber_unique_id", "autologin_token_url", "url", "group_id", "order":
+		return maxText
+	}
+	return 0
 }
 
 // unreadable is the Failure of an answer that makes no sense.

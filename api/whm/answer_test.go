@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -193,13 +194,16 @@ func quote(text string) string {
 	return b.String() + `"`
 }
 
-func TestConfigsOfAnyScalar(t *testing.T) {
+func TestConfigs(t *testing.T) {
 	tests := []struct {
 		name, data string
 		want       map[string]string // nil means unreadable
 	}{
-		{"scalars", `{"userconfig":{"label":"é","order":7,"hide":false,"x":true,"y":1.50,"z":null,"n":{"a":1},"l":[1],"e":""}}`,
-			map[string]string{"label": "é", "order": "7", "hide": "0", "x": "1", "y": "1.50", "e": ""}},
+		{"scalars", `{"userconfig":{"label":"é","order":7,"implements":true,"subscriber_unique_id":1.50,"autologin_token_url":"","url":null,"group_id":{"a":1},"base64_png_image":[1]}}`,
+			map[string]string{"label": "é", "order": "7", "implements": "1", "subscriber_unique_id": "1.50", "autologin_token_url": ""}},
+		{"all fields", `{"userconfig":{"label":"a","order":"1","implements":"b","subscriber_unique_id":"c","autologin_token_url":"d","url":"e","group_id":"f","base64_png_image":"g"}}`,
+			map[string]string{"label": "a", "order": "1", "implements": "b", "subscriber_unique_id": "c", "autologin_token_url": "d", "url": "e", "group_id": "f", "base64_png_image": "g"}},
+		{"fields that we do not write", `{"userconfig":{"app":"a","user":"bob","hide":false,"Label":"b","":"c","order":1}}`, map[string]string{"order": "1"}},
 		{"a token all the same", `{"userconfig":{"token":"` + linkToken + `"}}`, map[string]string{}},
 		{"an empty hash of Perl", `{"userconfig":[]}`, map[string]string{}},
 		{"none", `{}`, map[string]string{}},
@@ -300,14 +304,48 @@ func links(c *whm.Client) error {
 	return errors.Join(err, replies[0].Err)
 }
 
+// A cut icon is never one that we have written.
 func TestLongFieldsAreCut(t *testing.T) {
-	icon := strings.Repeat("A", base64.StdEncoding.EncodedLen(64<<10)) // the longest that we write
-	c := scripted(t, answers(`{"metadata":{"result":1},"data":{"userconfig":{"base64_png_image":"`+icon+`","label":"`+strings.Repeat("x", 1<<20)+`"}}}`))
-	reply := ok(c.Run(t.Context(), []reconcile.Command{{Function: reconcile.GetLink, User: "bob", App: app}}))(t)[0]
-	must(t, reply.Err)
-	if got := len(reply.Config["label"]); reply.Config["base64_png_image"] != icon || got > 128<<10 {
-		t.Errorf("got an icon of %d bytes and a label of %d, want the icon whole and the label cut", len(reply.Config["base64_png_image"]), got)
+	longest := base64.StdEncoding.EncodedLen(64 << 10) // icon that we write
+	for _, tt := range []struct {
+		field      string
+		told, want int // bytes
+	}{
+		{"base64_png_image", longest, longest},
+		{"base64_png_image", longest + 1, longest + 1},
+		{"base64_png_image", 1 << 20, longest + 4},
+		{"label", 8 << 10, 8 << 10},
+		{"label", 1 << 20, 8 << 10},
+		{"autologin_token_url", 1 << 20, 8 << 10},
+	} {
+		t.Run(fmt.Sprintf("%s of %d", tt.field, tt.told), func(t *testing.T) {
+			c := scripted(t, answers(`{"metadata":{"result":1},"data":{"userconfig":{"`+tt.field+`":"`+strings.Repeat("A", tt.told)+`"}}}`))
+			reply := ok(c.Run(t.Context(), []reconcile.Command{{Function: reconcile.GetLink, User: "bob", App: app}}))(t)[0]
+			must(t, reply.Err)
+			if got := len(reply.Config[tt.field]); got != tt.want {
+				t.Errorf("got %d bytes, want %d", got, tt.want)
+			}
+		})
 	}
+}
+
+func TestWhatIsCutIsNotKept(t *testing.T) {
+	c := scripted(t, answers(`{"metadata":{"result":1},"data":{"userconfig":{"label":"`+strings.Repeat("x", 1<<20)+`"}}}`))
+	used := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	var all []reconcile.Reply
+	before := used()
+	for range 32 {
+		all = append(all, ok(c.Run(t.Context(), []reconcile.Command{{Function: reconcile.GetLink, User: "bob", App: app}}))(t)...)
+	}
+	if after := used(); after > before+16<<20 {
+		t.Errorf("%d configs have %d MiB, want far less than their 32 MiB", len(all), (after-before)>>20)
+	}
+	runtime.KeepAlive(all)
 }
 
 // What a server says of itself reaches a terminal.

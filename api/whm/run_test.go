@@ -69,13 +69,9 @@ func TestEveryCommandWorksWithEveryVariant(t *testing.T) {
 					}
 				}
 				want := map[string]string{
-					"app": app, "user": "bob", "implements": "billing", "label": "View Billing", "subscriber_unique_id": "1234",
+					"implements": "billing", "label": "View Billing", "subscriber_unique_id": "1234",
 					"autologin_token_url": create.Link.AutologinURL, "url": create.Link.URL, "group_id": "latchkey",
-					"order": "7", "hide": "0", "base64_png_image": base64.StdEncoding.EncodeToString(picture),
-				}
-				if v.BareConfig {
-					delete(want, "app")
-					delete(want, "user")
+					"order": "7", "base64_png_image": base64.StdEncoding.EncodeToString(picture),
 				}
 				if got := replies[3].Config; !maps.Equal(got, want) {
 					t.Errorf("config: got %v, want %v", got, want)

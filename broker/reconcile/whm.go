@@ -76,8 +76,9 @@ type Reply struct {
 	Err error
 	// Names is the answer to ListLinks and ListGroups, in no order.
 	Names []string
-	// Config is the answer to GetLink: the stored fields under WHM's names, as
-	// far as this version of WHM tells them. It never has the token.
+	// Config is the answer to GetLink: what the link has of Fields, under WHM's names
+	// and as far as this version of WHM tells it. Icons that are longer than any that
+	// we write, and other values of more than 8 KiB, may be cut. It never has the token.
 	Config map[string]string
 }
 
