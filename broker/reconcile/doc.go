@@ -55,7 +55,9 @@
 // address now. The name alone is no proof: a link with our prefix that leads
 // elsewhere is reported and not touched, and where it has the name of a wanted one,
 // that counts as a failure. So a link that is on a server already is looked at before
-// it is changed or removed, unless Policy.TrustStore says otherwise. A link whose URL
+// it is changed or removed, unless Policy.TrustStore says otherwise. Of links that
+// neither the store nor the catalogue knows, 200 an account are looked at and the
+// others counted: a server that was taken over may name any number. A link whose URL
 // names another account than the one that it stands in tells that the account was
 // copied or has moved.
 //

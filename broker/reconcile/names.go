@@ -24,14 +24,31 @@ func (w *serverRun) named(s *session, users []string) []string {
 	return slices.Compact(users)
 }
 
-// refuse takes the apps that have no names of links for somebody else's.
+// maxUnknown is how many links of an account are looked at, at most, that are named
+// like ours and that neither the store nor the catalogue knows. Each costs a
+// question and perhaps a notice. What is left of former catalogues is far less.
+const maxUnknown = 200
+
+// refuse takes the apps that have no names of links, and those beyond maxUnknown,
+// for somebody else's. It leaves each app once, sorted: the same are looked at
+// whenever the server names the same.
 func (p *planner) refuse() {
-	p.seen.apps = slices.DeleteFunc(slices.Clone(p.seen.apps), func(app string) bool {
+	apps := slices.Clone(p.seen.apps)
+	slices.Sort(apps)
+	unknown := 0
+	p.seen.apps = slices.DeleteFunc(slices.Compact(apps), func(app string) bool {
+		ours := p.wanted.mayBeOurs(app)
 		if (broker.Link{Account: p.record.Account, App: app}).Validate() == nil {
-			return false
+			_, recorded := p.record.Links[app]
+			if recorded || !ours || p.wanted.Knows(app) || !p.policy.covers(app) {
+				return false
+			}
+			if unknown++; unknown <= maxUnknown {
+				return false
+			}
 		}
 		p.plan.Foreign++
-		if p.wanted.mayBeOurs(app) {
+		if ours {
 			p.plan.refused++
 		}
 		return true
@@ -44,9 +61,9 @@ func (w *serverRun) refuse(links int) {
 	w.refused += links
 }
 
-// reportRefused says how many links have names like ours that we never give.
+// reportRefused says how many links that are named like ours were not looked at.
 func (w *serverRun) reportRefused(s *session) {
 	if w.refused > 0 {
-		w.log.add(s.entry(LevelNotice, "", "", fmt.Sprintf("%d links have names that begin like ours and that we never give; they are left alone", w.refused)))
+		w.log.add(s.entry(LevelNotice, "", "", fmt.Sprintf("%d links are named like ours and not looked at, because we never give such names or because an account has more than %d that we do not know; they are left alone", w.refused, maxUnknown)))
 	}
 }

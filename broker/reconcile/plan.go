@@ -45,7 +45,7 @@ type Plan struct {
 	// arrived: the account has no subscriber, and links named like ours that the
 	// store does not know. They may work by the records of where it came from.
 	arrived bool
-	// refused counts links whose names begin like ours and are none that we give.
+	// refused counts links that are named like ours and not looked at (names.go).
 	refused int
 }
 
