@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -115,4 +116,43 @@ func TestNamesThatAreToldTwiceCountOnce(t *testing.T) {
 	r := w.apply(reconcile.Policy{})
 	wantLines(t, "looked at", w.web01().looked(), []string{"latchkey_closed"})
 	wantCounts(t, "counts", r.Counts, reconcile.Counts{Unchanged: 2, Foreign: 2})
+}
+
+// The fields of links are kept until their account is planned, and no longer.
+func TestLookingAtManyLinksNeedsLittleMemory(t *testing.T) {
+	const most = 64 << 20 // bytes; all of them together have 140 MiB
+	w := newWorld(t)
+	w.subscribers = map[broker.Account]string{}
+	picture := make([]byte, 64<<10)
+	for u := range 16 {
+		user := fmt.Sprintf("u%02d", u)
+		w.web01().add(user)
+		w.subscribers[broker.Account{Server: "web01", User: user}] = "1"
+		for i := range 200 {
+			app := fmt.Sprintf("latchkey_a%03d", i)
+			w.web01().foreign(user, app, theirs)
+			w.web01().edit(user, app, func(f *reconcile.Fields) { f.Icon = picture })
+		}
+	}
+	w.edit = func(c *reconcile.Config) { c.RequestsPerServer = 1 } // eight accounts at a time
+	used := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, peak := used(), uint64(0)
+	w.web01().fault = func(n int, _ request) fault {
+		if n%8 == 0 {
+			peak = max(peak, used())
+		}
+		return fault{}
+	}
+	w.run(w.order(reconcile.Policy{}))
+	if got := len(w.web01().looked()); got != 16*200 {
+		t.Errorf("it looked at %d links, want all 3200", got)
+	}
+	if peak > before+most {
+		t.Errorf("the run held %d MiB, want %d at most", (peak-before)>>20, most>>20)
+	}
 }

@@ -101,18 +101,6 @@ type Policy struct {
 
 func (p Policy) covers(app string) bool { return len(p.Apps) == 0 || slices.Contains(p.Apps, app) }
 
-// observed is what was seen of an account on its server.
-type observed struct {
-	failed  error    // it could not be looked at
-	looked  bool     // apps were listed
-	apps    []string // that the account has
-	asked   bool     // groups were listed
-	groups  []string
-	configs map[string]map[string]string // of the apps that were looked at
-}
-
-func (o observed) has(app string) bool { return slices.Contains(o.apps, app) }
-
 // planner plans one account. What it must know of the server and does not, it
 // collects in need.
 type planner struct {

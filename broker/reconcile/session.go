@@ -96,47 +96,43 @@ func (s *session) load(ctx context.Context, accounts []broker.Account) (records 
 }
 
 // plan looks at accounts on the server, as much as planning them needs, and plans
-// them.
+// them. An account is planned as soon as all that it needs is known: the fields of
+// its links are kept no longer, because a server that was taken over has many.
 func (s *session) plan(ctx context.Context, records []Record) ([]Plan, error) {
 	seen := make([]observed, len(records))
 	if err := s.list(ctx, records, seen); err != nil {
 		return nil, err
 	}
 	plans := make([]Plan, len(records))
+	open := make([]int, len(records)) // questions that are not answered
 	var questions []Command
-	var of []int
+	var of []int // records, one for each question
 	for i, r := range records {
 		plan, need := s.planOne(r, seen[i])
-		plans[i] = plan
+		plans[i], open[i] = plan, len(need)
 		for _, app := range need {
 			questions = append(questions, Command{Function: GetLink, User: r.Account.User, App: app})
 			of = append(of, i)
 		}
 	}
-	if len(questions) == 0 {
-		return plans, nil
-	}
-	replies, err := s.runAll(ctx, questions)
-	if err != nil {
-		return nil, err
-	}
-	for q, reply := range replies {
-		i := of[q]
-		if reply.Err != nil {
-			seen[i].failed = errors.Join(seen[i].failed, fmt.Errorf("%s: %w", questions[q].App, reply.Err))
-			continue
+	for len(questions) > 0 {
+		n := min(len(questions), s.cfg.CommandsPerRequest)
+		replies, err := s.runAll(ctx, questions[:n])
+		if err != nil {
+			return nil, err
 		}
-		if seen[i].configs == nil {
-			seen[i].configs = map[string]map[string]string{}
+		for q, i := range of[:n] {
+			seen[i].look(questions[q].App, replies[q])
+			if open[i]--; open[i] > 0 {
+				continue
+			}
+			plan, need := s.planOne(records[i], seen[i])
+			if len(need) > 0 {
+				return nil, fmt.Errorf("plan of %s: it needs to look at %d links again", records[i].Account, len(need))
+			}
+			plans[i], seen[i] = plan, observed{}
 		}
-		seen[i].configs[questions[q].App] = reply.Config
-	}
-	for _, i := range slices.Compact(of) {
-		plan, need := s.planOne(records[i], seen[i])
-		if len(need) > 0 {
-			return nil, fmt.Errorf("plan of %s: it needs to look at %v again", records[i].Account, need)
-		}
-		plans[i] = plan
+		questions, of = questions[n:], of[n:]
 	}
 	return plans, nil
 }
