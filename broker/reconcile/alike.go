@@ -16,7 +16,8 @@ type alike struct {
 	users []string // maxAlike at most
 }
 
-type alikeKey struct{ server, app, message string }
+// alikeKey has a user where the order names accounts: nothing is alike then.
+type alikeKey struct{ user, app, message string }
 
 // maxAlike is how many accounts such a notice names.
 const maxAlike = 10
@@ -24,14 +25,19 @@ const maxAlike = 10
 // gather keeps a notice about an account until its server is done. It is called with
 // mu held.
 func (l *operationLog) gather(e Entry) {
-	key := alikeKey{e.Server, e.App, e.Message}
-	if l.alike == nil {
-		l.alike = map[alikeKey]*alike{}
+	about := l.about(e.Server)
+	key := alikeKey{app: e.App, message: e.Message}
+	if l.named {
+		key.user = e.User
 	}
-	a := l.alike[key]
-	if a == nil {
+	a := about.alike[key]
+	switch {
+	case a == nil && len(about.alike) >= maxKinds:
+		about.more++
+		return
+	case a == nil:
 		a = &alike{first: e}
-		l.alike[key] = a
+		about.alike[key] = a
 	}
 	if a.n++; len(a.users) < maxAlike {
 		a.users = append(a.users, e.User)
@@ -39,15 +45,11 @@ func (l *operationLog) gather(e Entry) {
 }
 
 // tellAlike logs what was gathered about a server. It is called with mu held.
-func (l *operationLog) tellAlike(server string) {
-	for _, key := range slices.SortedFunc(maps.Keys(l.alike), func(a, b alikeKey) int {
-		return cmp.Or(cmp.Compare(a.app, b.app), cmp.Compare(a.message, b.message))
+func (l *operationLog) tellAlike(server string, about *serverLog) {
+	for _, key := range slices.SortedFunc(maps.Keys(about.alike), func(a, b alikeKey) int {
+		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.app, b.app), cmp.Compare(a.message, b.message))
 	}) {
-		if key.server != server {
-			continue
-		}
-		a := l.alike[key]
-		delete(l.alike, key)
+		a := about.alike[key]
 		e := a.first
 		e.At = l.now()
 		if a.n > 1 {
@@ -61,8 +63,14 @@ func (l *operationLog) tellAlike(server string) {
 		e.Message = clip(e.Message, maxMessage)
 		l.waiting = append(l.waiting, e)
 		// Counts tell of accounts without a subscriber, and of links of others.
-		if e.App == "" && key.message != noSubscriber && len(l.notices) < maxNotices {
-			l.notices = append(l.notices, e)
+		if l.named || e.App == "" && key.message != noSubscriber {
+			l.notice(e)
 		}
+	}
+	if about.more > 0 {
+		e := Entry{At: l.now(), Level: LevelNotice, Server: server, Message: fmt.Sprintf(
+			"%d more notices about accounts of this server are not listed; `provisioner plan --server %s -o json` shows what is left alone", about.more, server)}
+		l.waiting = append(l.waiting, e)
+		l.notice(e)
 	}
 }

@@ -34,23 +34,34 @@ type operationLog struct {
 	// notices are those of servers; with named, those of accounts as well.
 	notices []Entry
 	named   bool
-	steps   map[stepKey]int
 	told    int // accounts that were logged
-	alike   map[alikeKey]*alike
+	servers map[string]*serverLog
 }
 
-// stepKey is what the steps of one link on one server are counted by.
+// serverLog is what is gathered about a server until it is done. Names and words in
+// it are of the server's choice, so what it holds is bounded.
+type serverLog struct {
+	steps map[stepKey]int
+	alike map[alikeKey]*alike
+	more  int // notices that came when alike was full
+}
+
+// stepKey is what the steps of one link on a server are counted by; without an app,
+// those of groups, and of all links beyond maxKinds.
 type stepKey struct {
-	server, app string
-	kind        StepKind
+	app  string
+	kind StepKind
 }
 
 const (
 	maxProblems = 1000
 	maxNotices  = 100
 	maxAccounts = 500
-	logBundle   = 500
-	logEvery    = time.Second
+	// maxKinds is how many links' steps, and how many different notices about accounts,
+	// are told apart on a server.
+	maxKinds  = 200
+	logBundle = 500
+	logEvery  = time.Second
 	// logsPerPulse is how many writings of the log there are to a sign of life, and
 	// pulseTTL how long one lasts: three are missed before an operation counts as
 	// killed.
@@ -66,7 +77,7 @@ func (l *operationLog) add(entries ...Entry) {
 			e.At = l.now()
 		}
 		e.User, e.App, e.Message = clip(e.User, maxName), clip(e.App, maxName), clip(e.Message, maxMessage)
-		if e.Level == LevelNotice && e.User != "" && !l.named {
+		if e.Level == LevelNotice && e.User != "" {
 			l.gather(e)
 			continue
 		}
@@ -74,8 +85,8 @@ func (l *operationLog) add(entries ...Entry) {
 		switch {
 		case e.Level == LevelWarning:
 			l.problem(e)
-		case e.Level == LevelNotice && (l.named || e.User == "") && len(l.notices) < maxNotices:
-			l.notices = append(l.notices, e)
+		case e.Level == LevelNotice:
+			l.notice(e)
 		}
 	}
 }
@@ -117,6 +128,26 @@ func (l *operationLog) problem(e Entry) {
 	}
 }
 
+// notice is called with mu held.
+func (l *operationLog) notice(e Entry) {
+	if len(l.notices) < maxNotices {
+		l.notices = append(l.notices, e)
+	}
+}
+
+// about returns what is gathered about a server. It is called with mu held.
+func (l *operationLog) about(server string) *serverLog {
+	s := l.servers[server]
+	if s == nil {
+		s = &serverLog{steps: map[stepKey]int{}, alike: map[alikeKey]*alike{}}
+		if l.servers == nil {
+			l.servers = map[string]*serverLog{}
+		}
+		l.servers[server] = s
+	}
+	return s
+}
+
 // count changes the sums.
 func (l *operationLog) count(change func(*Counts)) {
 	l.mu.Lock()
@@ -144,9 +175,13 @@ func (l *operationLog) overtaken(e Entry) {
 func (l *operationLog) step(server string, s Step) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := stepKey{server, s.App, s.Kind}
-	if l.steps[key]++; l.steps[key] == 1 {
-		l.waiting = append(l.waiting, Entry{At: l.now(), Level: LevelDebug, Server: server, App: s.App, Message: "start: " + string(s.Kind)})
+	steps := l.about(server).steps
+	key := stepKey{s.App, s.Kind}
+	if steps[key] == 0 && len(steps) >= maxKinds {
+		key.app = ""
+	}
+	if steps[key]++; steps[key] == 1 {
+		l.waiting = append(l.waiting, Entry{At: l.now(), Level: LevelDebug, Server: server, App: key.app, Message: "start: " + string(s.Kind)})
 	}
 	switch s.Kind {
 	case StepCreate:
@@ -185,21 +220,20 @@ func (l *operationLog) accounts(done map[broker.Account][]StepKind) {
 	}
 }
 
-// endServer logs the end of each kind of step on a server.
+// endServer logs what was gathered about a server: notices, and the end of each kind
+// of step.
 func (l *operationLog) endServer(server string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tellAlike(server)
-	for _, key := range slices.SortedFunc(maps.Keys(l.steps), func(a, b stepKey) int {
+	about := l.about(server)
+	delete(l.servers, server)
+	l.tellAlike(server, about)
+	for _, key := range slices.SortedFunc(maps.Keys(about.steps), func(a, b stepKey) int {
 		return slices.Compare([]string{a.app, string(a.kind)}, []string{b.app, string(b.kind)})
 	}) {
-		if key.server != server {
-			continue
-		}
 		l.waiting = append(l.waiting, Entry{
-			At: l.now(), Level: LevelDebug, Server: server, App: key.app, Message: fmt.Sprintf("end: %s, %d done", key.kind, l.steps[key]),
+			At: l.now(), Level: LevelDebug, Server: server, App: key.app, Message: fmt.Sprintf("end: %s, %d done", key.kind, about.steps[key]),
 		})
-		delete(l.steps, key)
 	}
 }
 

@@ -197,7 +197,7 @@ func (r *Reconciler) Run(ctx context.Context, o Order) (Result, error) {
 		return Result{}, err
 	}
 	o.began = r.cfg.Now()
-	log := &operationLog{journal: r.cfg.Journal, now: r.cfg.Now, steps: map[stepKey]int{}, named: len(o.Accounts) > 0}
+	log := &operationLog{journal: r.cfg.Journal, now: r.cfg.Now, named: len(o.Accounts) > 0}
 	operation := Operation{
 		Kind: o.Kind, State: StateRunning, By: r.cfg.Holder, Started: o.began, Servers: o.Servers,
 		Apps: o.Policy.Apps, TrustStore: o.Policy.TrustStore, Revision: o.Wanted.Revision,
