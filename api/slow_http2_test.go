@@ -45,7 +45,7 @@ func TestSlowHTTP2ClientsAreCut(t *testing.T) {
 		{slowClient{"says nothing", then(start, wait), 75 * time.Second}, true},
 		{slowClient{"begins a frame", then(start+http2Ping[:12], wait), 75 * time.Second}, true},
 		{slowClient{"leaves its request open", then(start+http2Post, wait), 75 * time.Second}, true},
-		{slowClient{"reads nothing", then(start+strings.Repeat(http2Ping, 5), func(net.Conn) {}), 10 * time.Second}, false},
+		{slowClient{"reads nothing", then(start+strings.Repeat(http2Ping, 5), func(net.Conn) {}), 15 * time.Second}, false},
 	}
 	for _, client := range clients {
 		keep := client.keep

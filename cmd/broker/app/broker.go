@@ -128,15 +128,20 @@ func New(o Options) (_ *Broker, err error) {
 	return b, b.listen()
 }
 
+// timeoutOf is how long a call of the store may take.
+func timeoutOf(c *config.Config) time.Duration {
+	if c.Store.Mode == config.StoreEmbedded {
+		return embedded.Timeout
+	}
+	return storeTimeout
+}
+
 func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing, f *follower, limits limiters) *broker.Broker {
 	servers := make(map[string]broker.Server, len(o.Config.Servers))
 	for _, server := range o.Config.Servers {
 		servers[server.ID] = broker.Server{SourceIPs: server.SourceIPs}
 	}
-	timeout := storeTimeout
-	if o.Config.Store.Mode == config.StoreEmbedded {
-		timeout = embedded.Timeout
-	}
+	timeout := timeoutOf(o.Config)
 	signOns := broker.SignOns(newBreaker(s, o.Log))
 	if o.unguarded {
 		signOns, timeout = s, unguardedTimeout
@@ -239,7 +244,7 @@ func (b *Broker) ready(ctx context.Context) error {
 func (b *Broker) Run(ctx context.Context) error {
 	defer b.close()
 	// Where the store answers at once, so do the first clicks.
-	_ = b.tryStore(ctx, storeTimeout)
+	_ = b.tryStore(ctx, timeoutOf(b.cfg))
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(b.public, api.LimitConnections(b.listener, api.MaxConnections)) })
 	group.Go(func() error { return serve(b.operators, b.opListen) })
