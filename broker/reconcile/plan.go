@@ -249,7 +249,7 @@ func (p *planner) keepLink(app, subscriber string) {
 		why += ": " + strings.Join(differ, ", ")
 	}
 	if from, copied := copiedFrom(config, p.record.Account); copied {
-		why = fmt.Sprintf("was copied from %s", from)
+		why = "was copied from " + clip(from.String(), maxName)
 	}
 	if why == "" {
 		p.plan.Unchanged++
