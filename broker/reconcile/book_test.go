@@ -16,7 +16,7 @@ import (
 // store in memory behaves like it.
 func TestTheStoreInMemoryBehavesLikeTheRealOne(t *testing.T) {
 	real, fake := newWorld(t).book, newMemory()
-	const seed = 7
+	const seed = 1
 	r := random.New(random.NewPCG(seed, seed))
 	tokens := make([]broker.LinkToken, 8)
 	for i := range tokens {
