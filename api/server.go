@@ -178,8 +178,8 @@ func HTTPServer(handler http.Handler, tlsConfig *tls.Config, log *zap.Logger) *h
 		MaxHeaderBytes:    16 << 10,
 		// WriteTimeout ends a request of HTTP/2; a connection whose client reads
 		// nothing would stay.
-		HTTP2: &http.HTTP2Config{WriteByteTimeout: 10 * time.Second},
-		ErrorLog:          zap.NewStdLog(log.Named("http")),
+		HTTP2:    &http.HTTP2Config{WriteByteTimeout: 10 * time.Second},
+		ErrorLog: zap.NewStdLog(log.Named("http")),
 		// OPTIONS * is answered like any other address that is not there.
 		DisableGeneralOptionsHandler: true,
 	}

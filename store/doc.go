@@ -54,11 +54,14 @@
 // in flight click again. (The master_replid also changes when a primary gets its
 // first replica.)
 //
-// With Config.Replicas a one-time token is not bound. Instead a redemption counts
-// when so many replicas have it (WAIT), and tokens in flight survive a failover. The
-// promise holds when every replica that may be promoted has to confirm: with fewer,
-// one that lacks the redemption may become the primary. When one of them is away,
-// nobody is signed on. A token of one kind is expired for a broker of the other.
+// With Config.Replicas a redemption counts when so many replicas have it (WAIT), and
+// tokens in flight survive one failover: besides its issuer a token is honoured by a
+// process that ran already when it was issued and was promoted from the issuer's own
+// history. So a primary that restarts from an old disk does not honour it, nor does a
+// replica that has copied one. The promise holds when every replica that may be
+// promoted has to confirm: with fewer, one that lacks the redemption may become the
+// primary. When one of them is away, nobody is signed on. A token that counts on
+// replicas is expired for a broker that does not ask them.
 //
 // The changes of one account are one script, too. It refuses a worker whose fence
 // is smaller than the one that wrote last, and has the same effect twice, so that a

@@ -30,6 +30,11 @@ func startPair(t *testing.T) *pair {
 	p.toPrimary, p.toReplica = p.primary.Client(), p.replica.Client()
 	follow(t, p.toReplica, p.primary.Addr)
 	p.atPrimary, p.atReplica = replicatedStore(p.toPrimary), replicatedStore(p.toReplica)
+	// A process must be older than a token, in whole seconds, to be known for it.
+	waitFor(t, "the replica to be two seconds old", func() bool {
+		_, uptime, _ := strings.Cut(p.toReplica.Info(t.Context(), "server").Val(), "uptime_in_seconds:")
+		return uptime != "" && !strings.HasPrefix(uptime, "0\r") && !strings.HasPrefix(uptime, "1\r")
+	})
 	return p
 }
 
@@ -65,6 +70,31 @@ func TestReplicatedTokensSurviveAFailover(t *testing.T) {
 	wantOutcome(t, p.atReplica, "after the failover, unspent no more", unspent, newClaim(t), broker.Used)
 }
 
+// A primary that restarts in place from an old disk takes its replica along to what it
+// had: neither honours a token from before, not even when the replica is promoted then.
+func TestReplicatedTokensDoNotOutliveARestartInPlace(t *testing.T) {
+	p := startPair(t)
+	link := register(t, p.atPrimary, billing)
+	token := issue(t, p.atPrimary, billing, link)
+	if err := p.toPrimary.Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	wantOutcome(t, p.atPrimary, "first claimant", token, newClaim(t), broker.Granted)
+	p.primary.Kill()
+	p.primary.Start()
+	p.toPrimary = p.primary.Client()
+	p.atPrimary = replicatedStore(p.toPrimary)
+	follow(t, p.toReplica, p.primary.Addr)
+	if dump := storetest.Dump(t, p.toReplica); !strings.Contains(dump, "||") {
+		t.Fatalf("the replica does not have the unspent copy, so this shows nothing:\n%s", dump)
+	}
+	wantOutcome(t, p.atPrimary, "at the restarted primary", token, newClaim(t), broker.Expired)
+	promote(t, p.toReplica)
+	third := storetest.StartRedis(t)
+	follow(t, third.Client(), p.replica.Addr)
+	wantOutcome(t, p.atReplica, "at the replica that had followed it", token, newClaim(t), broker.Expired)
+}
+
 // While no replica confirms, nobody is let in, and nothing is lost: its claimant
 // gets the token when the replica is back.
 func TestWithoutItsReplicaNobodyIsLetIn(t *testing.T) {
@@ -94,8 +124,9 @@ func TestASplitLetsOneInOnce(t *testing.T) {
 	wantNotReplicated(t, p.toPrimary, "at the former primary, after that", token, newClaim(t))
 }
 
-// A broker that does not wait for replicas must not redeem tokens that rely on it.
-func TestTokensOfTheOtherDurabilityAreExpired(t *testing.T) {
+// A broker that does not wait for replicas must not redeem tokens that rely on it. One
+// that waits may redeem bound ones, where they are bound to.
+func TestTokensOfTheOtherDurability(t *testing.T) {
 	p := startPair(t)
 	bound := store.New(store.Config{Client: p.toPrimary, KeyPrefix: keyPrefix})
 	link := register(t, bound, billing)

@@ -41,7 +41,8 @@ if created < tonumber(ARGV[4]) then return {'aged'} end
 -- NX: the same call sent twice does not forget a redemption in between.
 local keep = tonumber(ARGV[5])
 if keep > 0 then
-  local bound = ARGV[8] == 'replicated' and ARGV[8] or run .. history
+  local bound = run .. history
+  if ARGV[8] == 'replicated' then bound = 'replicated' .. bound .. redis.call('TIME')[1] end
   redis.call('SET', KEYS[2], bound .. '|' .. ARGV[6] .. '||' .. ARGV[7], 'NX', 'PX', keep)
 end
 return {'ok', string.format('%.0f', created)}

@@ -7,6 +7,19 @@
 --         written
 -- Returns {outcome, grant, claim that took it, when (unix seconds)}; the last two
 -- are empty when nobody has.
+-- survived reports whether a token that counts on replicas is honoured here: by the
+-- process that issued it, or by a replica that was promoted in its place. It ran when
+-- the token was issued, so what it has did not come from an old disk; and it took over
+-- from that very history, so neither did what it copied.
+local function survived(bound, run, history)
+  local issuer, born, at = string.sub(bound, 11, 50), string.sub(bound, 51, 90), tonumber(string.sub(bound, 91))
+  local former = string.match(redis.call('INFO', 'replication'), 'master_replid2:(%w+)')
+  if history ~= born and former ~= born then return false end
+  if run == issuer then return true end
+  local uptime = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)'))
+  return uptime ~= nil and tonumber(redis.call('TIME')[1]) - uptime < at
+end
+
 if ARGV[2] == '' then return redis.error_reply('LATCHKEY a redemption needs a claim') end
 local record = redis.call('GET', KEYS[1])
 if not record then return {'unknown'} end
@@ -32,14 +45,14 @@ if not run or not history then
   return redis.error_reply('LATCHKEY this Redis does not tell its run_id and master_replid (INFO)')
 end
 local mine = bound == run .. history
-if bound == 'replicated' then mine = ARGV[6] == 'replicated' end
+if string.sub(bound, 1, 10) == 'replicated' then mine = ARGV[6] == 'replicated' and survived(bound, run, history) end
 if not mine or redis.call('PTTL', KEYS[1]) <= tonumber(ARGV[5]) then
   return {'expired', grant, claim or '', at or ''}
 end
 
 if claim then
   -- Written again, so that what the caller waits for comes after the redemption.
-  if bound == 'replicated' then redis.call('SET', KEYS[1], record, 'KEEPTTL') end
+  if string.sub(bound, 1, 10) == 'replicated' then redis.call('SET', KEYS[1], record, 'KEEPTTL') end
   return {'repeated', grant, claim, at}
 end
 redis.call('SET', KEYS[1],
