@@ -53,7 +53,7 @@ func bindForm(r *http.Request) (fields, error) {
 
 // bindBody reads a form or a JSON object of the named fields. A body without a
 // type is a form. It keeps nothing but those fields, however much is sent along:
-// see formReader and objectReader.
+// see readForm and readObject.
 func bindBody(r *http.Request, names ...string) (fields, error) {
 	kind, err := mediaType(r)
 	if err != nil {

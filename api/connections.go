@@ -7,7 +7,7 @@ import (
 )
 
 // MaxConnections is how many connections a broker has open at once. What one can make
-// it hold is small (see formReader), and how much it works on at once is bounded in
+// it hold is small (see readForm), and how much it works on at once is bounded in
 // package broker.
 const MaxConnections = 8192
 

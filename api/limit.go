@@ -22,8 +22,11 @@ func (s *Server) limitAddresses(next echo.HandlerFunc) echo.HandlerFunc {
 // limiterKey is the address, or of IPv6 the /64 that one customer has.
 func limiterKey(address string) string {
 	ip, err := netip.ParseAddr(address)
-	if err != nil || ip.Unmap().Is4() {
+	if err != nil {
 		return address
+	}
+	if ip = ip.Unmap(); ip.Is4() {
+		return ip.String()
 	}
 	prefix, err := ip.Prefix(64)
 	if err != nil {

@@ -229,15 +229,14 @@ func (s *session) overtaken(j *job) bool {
 	return s.order.Directory != nil && s.outdated(user, s.order.known())
 }
 
-// changed names the jobs that found a group of somebody else's and whose records are
-// not any more what the plan was made by: the group may be one that was made here
-// meanwhile. Links that are written into it without a note whose it is would make it
-// look like ours.
+// changed names the jobs that found a group of somebody else's, or none, and whose
+// records are not any more what the plan was made by: a group may have been made here
+// meanwhile. Whose it is must be noted once and for all.
 func (s *session) changed(ctx context.Context, jobs []*job) (map[*job]bool, error) {
 	var accounts []broker.Account
 	var of []*job
 	for _, j := range jobs {
-		if j.plan.othersGroup {
+		if j.plan.othersGroup || j.record.Group.ID == "" && createsGroup(j.plan) {
 			accounts, of = append(accounts, j.plan.Account), append(of, j)
 		}
 	}

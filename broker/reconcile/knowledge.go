@@ -38,7 +38,19 @@ func (k *knowledge) learn(at time.Time, users []string) {
 			k.fresh[user] = at
 		}
 	}
+	if len(k.fresh) > maxFresh { // names that a server invents are not to fill the memory
+		for _, then := range k.fresh {
+			if then.After(k.floor) {
+				k.floor = then
+			}
+		}
+		clear(k.fresh)
+	}
 }
+
+// maxFresh is how many accounts are told apart. Of more, the latest list counts for all:
+// then a little too much is overtaken, and comes again.
+const maxFresh = 10_000
 
 // outdated reports whether a user is done by later knowledge than that of a time.
 func (k *knowledge) outdated(user string, at time.Time) bool {

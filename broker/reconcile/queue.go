@@ -167,6 +167,9 @@ func (q *queue) directory(ctx context.Context) (*Directory, error) {
 	}
 	began := q.r.cfg.Now()
 	read, problem = q.r.cfg.Directory(ctx)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx) // that it was stopped is the reader's own affair: the next one reads
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.began, q.read, q.problem = began, read, problem

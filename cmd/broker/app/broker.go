@@ -76,7 +76,7 @@ const (
 	// shutdownTimeout and the longest drain delay (5 s) together stay under 10 s.
 	shutdownTimeout = 4 * time.Second
 	// slots for clicks, and as many for redemptions, are nearly all connections of
-	// the store's pool: whoever has a slot does not wait for a connection.
+	// the store's pool: few wait for a connection beside those who wait for a slot.
 	slots        = store.PoolSize/2 - 2
 	loadInterval = 500 * time.Millisecond
 	// unguardedTimeout is for Options.unguarded: as good as none.
