@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/broker/reconcile"
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
@@ -73,6 +75,56 @@ func TestSettingsForStandalone(t *testing.T) {
 	server := storetest.StartRedisFile(t, filepath.Join(settings(t), "standalone.conf"))
 	wantSettings(t, as(t, server.Options(), "admin", "of-admin"))
 	conforms(t, server.Options())
+}
+
+// What was written is there after a stop and after a crash, links and controls.
+func TestSettingsKeepEverythingOverARestart(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"standalone.conf", "replicated.conf", "cluster.conf"} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			args, mode := []string(nil), store.Standalone
+			if file == "cluster.conf" {
+				args, mode = []string{"--cluster-enabled", "yes"}, store.Cluster
+			}
+			server := storetest.StartRedisFile(t, filepath.Join(settings(t, "min-replicas-to-write 1", "min-replicas-to-write 0"), file), args...)
+			o := store.Options{Mode: mode, Addresses: []string{server.Addr}}
+			admin := as(t, server.Options(), "admin", "of-admin")
+			if mode == store.Cluster {
+				if err := admin.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := store.New(store.Config{Client: as(t, o, "latchkey", "of-latchkey"), KeyPrefix: keyPrefix})
+			waitFor(t, "the store", func() bool { return s.LoadScripts(t.Context()) == nil })
+			register(t, s, billing)
+			block := broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeSubscriber, Name: "1234"}, At: created, Author: "eve"}
+			if err := s.SetControl(t.Context(), block, created); err != nil {
+				t.Fatal(err)
+			}
+			change := []reconcile.AccountChanges{{Account: worker(1), Changes: []reconcile.Change{
+				{Kind: reconcile.ChangeSubscriber, Subscriber: "77"}, {Kind: reconcile.ChangeGroup, GroupID: "latchkey"},
+			}}}
+			if err := errors.Join(s.Write(t.Context(), 1, change)...); err != nil {
+				t.Fatal(err)
+			}
+			_ = admin.Shutdown(t.Context()).Err() // the connection ends
+			server.Kill()
+			server.Start()
+			o.Timeout = 5 * time.Second
+			again := store.New(store.Config{Client: as(t, o, "latchkey", "of-latchkey"), KeyPrefix: keyPrefix})
+			waitFor(t, "the store", func() bool { return again.LoadScripts(t.Context()) == nil })
+			if links := ok(again.Links(t.Context(), ""))(t); len(links) != 1 {
+				t.Errorf("links after the restart: got %+v, want one", links)
+			}
+			if list := ok(again.Controls(t.Context()))(t).List(); len(list) != 1 || list[0].Target != block.Target {
+				t.Errorf("controls after the restart: got %+v, want the block", list)
+			}
+			if r := ok(again.Load(t.Context(), []broker.Account{worker(1)}))(t)[0]; r.Subscriber != "77" || r.Group.ID != "latchkey" {
+				t.Errorf("record after the restart: got %+v, want subscriber 77 and the group", r)
+			}
+		})
+	}
 }
 
 func TestSettingsForACluster(t *testing.T) {
