@@ -72,6 +72,9 @@ type Counts struct {
 	Removed   int `json:"removed"`
 	Unchanged int `json:"unchanged"`
 	Failed    int `json:"failed"`
+	// FailedServers counts servers that were given up; their accounts are not in
+	// Failed.
+	FailedServers int `json:"failed_servers,omitempty"`
 	// Skipped counts accounts without a subscriber.
 	Skipped int `json:"skipped"`
 	// Missing counts accounts that have a subscriber and are not on their server.

@@ -239,6 +239,7 @@ func (r *Reconciler) Run(ctx context.Context, o Order) (Result, error) {
 
 	result.Interrupted = ctx.Err() != nil
 	result.Counts, result.Problems, result.More, result.Notices = log.counts, log.problems, log.more, log.notices
+	result.Counts.FailedServers = result.failedServers()
 	return result, r.end(operation, log, result)
 }
 

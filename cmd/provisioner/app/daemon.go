@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -179,9 +180,9 @@ func (d *daemon) beat(ctx context.Context) {
 // tick reconciles everything on the timer, and when the catalogue has a new
 // revision.
 func (d *daemon) tick(ctx context.Context) {
-	for {
+	for first := true; ; first = false {
 		pause := d.fleet.cfg.Provisioner.Interval
-		revision, err := d.reconcile(ctx)
+		revision, err := d.reconcile(ctx, first)
 		if err != nil && ctx.Err() == nil {
 			d.log.Error("reconciling failed", zap.Error(err))
 			pause = min(pause, time.Minute)
@@ -217,10 +218,11 @@ func (d *daemon) pause(ctx context.Context, whole time.Duration, done int) error
 	return nil
 }
 
-// reconcile brings everything to what is wanted, unless another run has done so
-// in this interval. It returns the revision that was in force when it began: one
+// reconcile brings everything to what is wanted, unless another daemon has done so
+// in this interval; the first time in any case, because what this one is configured
+// for may be new. It returns the revision that was in force when it began: one
 // that is published during a long run is not to wait for the timer.
-func (d *daemon) reconcile(ctx context.Context) (revision int, err error) {
+func (d *daemon) reconcile(ctx context.Context, first bool) (revision int, err error) {
 	f := d.fleet
 	if err := d.publishFirst(ctx); err != nil {
 		return unknownRevision, err
@@ -229,8 +231,10 @@ func (d *daemon) reconcile(ctx context.Context) (revision int, err error) {
 	if err != nil {
 		return unknownRevision, f.storeError(err)
 	}
-	if done, err := d.doneAlready(ctx, current.Revision); err != nil || done {
-		return current.Revision, err
+	if !first {
+		if done, err := d.doneAlready(ctx, current.Revision); err != nil || done {
+			return current.Revision, err
+		}
 	}
 	r, err := f.revisionInForce(ctx)
 	if err != nil {
@@ -243,6 +247,9 @@ func (d *daemon) reconcile(ctx context.Context) (revision int, err error) {
 	_, err = d.reconciler.Run(ctx, o)
 	return current.Revision, err
 }
+
+// daemonPrefix begins the holder's name of every daemon, see holder.
+const daemonPrefix = "provisioner run on "
 
 // recentOperations is how many are looked through for one that was just done.
 const recentOperations = 50
@@ -257,7 +264,7 @@ func (d *daemon) doneAlready(ctx context.Context, revision int) (bool, error) {
 	since := d.fleet.env.Now().Add(-d.fleet.cfg.Provisioner.Interval * 9 / 10)
 	return slices.ContainsFunc(operations, func(o reconcile.Operation) bool {
 		whole := len(o.Servers) == 0 && len(o.Apps) == 0 && !o.TrustStore
-		return o.Kind == reconcile.OperationApply && o.State == reconcile.StateDone && whole &&
+		return strings.HasPrefix(o.By, daemonPrefix) && o.Kind == reconcile.OperationApply && o.State == reconcile.StateDone && whole &&
 			o.Revision == revision && o.Started.After(since)
 	}), nil
 }
@@ -335,6 +342,6 @@ func (j *loggedJournal) End(ctx context.Context, o reconcile.Operation) error {
 	c := o.Counts
 	j.log.Log(level, message, zap.Int64("operation", o.ID), zap.String("kind", string(o.Kind)), zap.String("state", string(o.State)),
 		zap.Strings("servers", o.Servers), zap.Int("created", c.Created), zap.Int("changed", c.Changed), zap.Int("rotated", c.Rotated),
-		zap.Int("removed", c.Removed), zap.Int("unchanged", c.Unchanged), zap.Int("failed", c.Failed), zap.Int("skipped", c.Skipped))
+		zap.Int("removed", c.Removed), zap.Int("unchanged", c.Unchanged), zap.Int("failed", c.Failed), zap.Int("failed_servers", c.FailedServers), zap.Int("skipped", c.Skipped))
 	return j.Journal.End(ctx, o)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -100,11 +101,22 @@ func (f *fleet) listOperations(ctx context.Context, limit int, asJSON bool) erro
 		if !o.Ended.IsZero() {
 			took = o.Ended.Sub(o.Started).Round(time.Second).String()
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", o.ID, kindOf(o), o.State,
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\n", o.ID, kindOf(o), o.State,
 			cli.Moment(o.Started), took, o.Revision, orAll(o.Servers), orAll(o.Apps),
-			o.Counts.Created, o.Counts.Changed, o.Counts.Rotated, o.Counts.Removed, o.Counts.Failed, o.By)
+			o.Counts.Created, o.Counts.Changed, o.Counts.Rotated, o.Counts.Removed, failedOf(o.Counts), o.By)
 	}
 	return errors.Join(table.Flush(), out.Flush())
+}
+
+// failedOf also tells of servers that were given up as a whole.
+func failedOf(c reconcile.Counts) string {
+	switch c.FailedServers {
+	case 0:
+		return strconv.Itoa(c.Failed)
+	case 1:
+		return fmt.Sprintf("%d, 1 server", c.Failed)
+	}
+	return fmt.Sprintf("%d, %d servers", c.Failed, c.FailedServers)
 }
 
 // kindOf also tells a run that did not look at the servers.

@@ -163,7 +163,7 @@ func TestLog(t *testing.T) {
 	}
 	list := w.ok("log")
 	for _, line := range []string{
-		`2 +apply +failed +\S+ \S+ UTC +0s +1 +all +all +0 +0 +0 +0 +0 +provisioner apply on `, `1 +apply +done +\S+ \S+ UTC +0s +1 +all +all +9 +0 +0 +0 +0 +provisioner apply on `,
+		`2 +apply +failed +\S+ \S+ UTC +0s +1 +all +all +0 +0 +0 +0 +0, 1 server +provisioner apply on `, `1 +apply +done +\S+ \S+ UTC +0s +1 +all +all +9 +0 +0 +0 +0 +provisioner apply on `,
 	} {
 		if !regexp.MustCompile(line).MatchString(list) {
 			t.Errorf("the list of operations is\n%s\nwant a line like %s", list, line)
