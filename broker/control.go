@@ -99,11 +99,15 @@ func (c Control) InForce(at time.Time) bool { return c.Until.IsZero() || at.Befo
 // nil is none.
 type Controls struct{ byTarget map[ControlTarget]Control }
 
-// NewControls returns the controls of a list; of two for one target the last
-// counts.
+// NewControls returns the controls of a list; of two for one target the one counts
+// that lasts longer.
 func NewControls(list []Control) *Controls {
 	c := &Controls{byTarget: make(map[ControlTarget]Control, len(list))}
 	for _, control := range list {
+		former, there := c.byTarget[control.Target]
+		if there && (former.Until.IsZero() || !control.Until.IsZero() && control.Until.Before(former.Until)) {
+			continue
+		}
 		c.byTarget[control.Target] = control
 	}
 	return c

@@ -148,12 +148,13 @@ func TestControlTargets(t *testing.T) {
 func TestListOfControls(t *testing.T) {
 	var list []broker.Control
 	for _, of := range append(elsewhere, everyTarget...) {
-		list = append(list, broker.Control{Target: of, Author: "first"}, broker.Control{Target: of, Author: "second"})
+		list = append(list, broker.Control{Target: of, Author: "short", Until: noon}, broker.Control{Target: of, Author: "longest"},
+			broker.Control{Target: of, Author: "long", Until: noon.Add(time.Hour)})
 	}
 	var got []string
 	for _, c := range broker.NewControls(list).List() {
-		if c.Author != "second" {
-			t.Errorf("%s: got the one of %s, want the last", c.Target, c.Author)
+		if c.Author != "longest" {
+			t.Errorf("%s: got the one of %s, want the longest", c.Target, c.Author)
 		}
 		got = append(got, c.Target.String())
 	}

@@ -25,33 +25,65 @@ var ErrTooManyControls = fmt.Errorf("there are %d controls already", MaxControls
 func (s *Store) controlsKey() string        { return s.prefix + "{catalogue}controls" }
 func (s *Store) controlsVersionKey() string { return s.prefix + "{catalogue}controls:version" }
 
+// ErrControlChanged: somebody else has set or ended the control meanwhile.
+var ErrControlChanged = errors.New("the control was changed by somebody else meanwhile")
+
+// Now is the time by the clock of Redis, which is one for everybody who sets controls.
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	now, err := s.client.Time(ctx).Result()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask Redis for the time: %w", err)
+	}
+	return now.UTC(), nil
+}
+
 // SetControl keeps a control in place of the one for the same target, and changes
 // Status.Controls, in one atomic step. Controls that ended broker.ControlMemory
-// before now are forgotten. It returns ErrTooManyControls and changes nothing then.
-func (s *Store) SetControl(ctx context.Context, c broker.Control, now time.Time) error {
+// before now are forgotten. over, unless it is nil, must still be what Controls has
+// for the target (zero: none), else it returns ErrControlChanged. It returns
+// ErrTooManyControls when there is no room. Nothing is changed with an error of
+// these.
+func (s *Store) SetControl(ctx context.Context, c broker.Control, now time.Time, over *broker.Control) error {
 	if err := c.Target.Validate(); err != nil {
 		return err
 	}
-	text, err := json.Marshal(c)
+	record, err := encodeControl(c)
 	if err != nil {
 		return fmt.Errorf("set control: %w", err)
 	}
-	var end int64
-	if !c.Until.IsZero() {
-		end = max(c.Until.UnixMilli(), 1)
+	compare, expected := "0", ""
+	if over != nil {
+		compare = "1"
+		if over.Target == c.Target {
+			if expected, err = encodeControl(*over); err != nil {
+				return fmt.Errorf("set control: %w", err)
+			}
+		}
 	}
 	// Random, because a number may come twice: with a failover goes the last change.
 	reply, err := s.control.Run(ctx, s.client, []string{s.controlsKey(), s.controlsVersionKey()}, c.Target.String(),
-		strconv.FormatInt(end, 10)+"|"+string(text), rand.Text(), MaxControls, now.Add(-broker.ControlMemory).UnixMilli()).StringSlice()
+		record, rand.Text(), MaxControls, now.Add(-broker.ControlMemory).UnixMilli(), compare, expected).StringSlice()
 	switch {
 	case err != nil:
 		return fmt.Errorf("set control: %w", err)
 	case slices.Equal(reply, []string{"ok"}):
 		return nil
+	case slices.Equal(reply, []string{"changed"}):
+		return ErrControlChanged
 	case slices.Equal(reply, []string{"full"}):
 		return ErrTooManyControls
 	}
 	return errors.New("set control: Redis answered something that is not known")
+}
+
+// encodeControl returns the record of a control, its end before it for the script.
+func encodeControl(c broker.Control) (string, error) {
+	text, err := json.Marshal(c)
+	var end int64
+	if !c.Until.IsZero() {
+		end = max(c.Until.UnixMilli(), 1)
+	}
+	return strconv.FormatInt(end, 10) + "|" + string(text), err
 }
 
 // Controls returns all controls that are kept. A record that cannot be read counts
@@ -76,7 +108,7 @@ func decodeControl(name, record string) broker.Control {
 	var c broker.Control
 	_, text, _ := strings.Cut(record, "|")
 	if json.Unmarshal([]byte(text), &c) != nil || c.Target != target {
-		return broker.Control{Target: target, Note: fmt.Sprintf("the record %q in the store is damaged", name)}
+		return broker.Control{Target: target, Note: fmt.Sprintf("the record %q in the store is damaged: HDEL it there", name)}
 	}
 	return c
 }

@@ -190,7 +190,7 @@ func publishing(t *testing.T, s *store.Store) error {
 		return err
 	}
 	control := broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeEverything}, At: created}
-	if err := s.SetControl(t.Context(), control, created); err != nil {
+	if err := s.SetControl(t.Context(), control, created, nil); err != nil {
 		return err
 	}
 	if _, err := s.Controls(t.Context()); err != nil {

@@ -99,7 +99,7 @@ func TestSettingsKeepEverythingOverARestart(t *testing.T) {
 			waitFor(t, "the store", func() bool { return s.LoadScripts(t.Context()) == nil })
 			register(t, s, billing)
 			block := broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeSubscriber, Name: "1234"}, At: created, Author: "eve"}
-			if err := s.SetControl(t.Context(), block, created); err != nil {
+			if err := s.SetControl(t.Context(), block, created, nil); err != nil {
 				t.Fatal(err)
 			}
 			change := []reconcile.AccountChanges{{Account: worker(1), Changes: []reconcile.Change{

@@ -4,7 +4,11 @@
 -- ARGV  1 target   2 control, its end (unix milliseconds, 0 = none) and "|" before it
 --       3 version, a random one   4 how many are kept
 --       5 controls that ended before this (unix milliseconds) are forgotten
--- Returns {"ok"} or {"full"}.
+--       6 "1": the former control must be the next one
+--       7 a control with its end, or "" for none
+-- Returns {"ok"}, {"changed"} or {"full"}.
+local former = redis.call('HMGET', KEYS[1], ARGV[1])[1] or ''
+if ARGV[6] == '1' and former ~= ARGV[7] then return {'changed'} end
 local others, flat = 0, redis.call('HGETALL', KEYS[1])
 for i = 1, #flat, 2 do
   local ended = tonumber(string.match(flat[i + 1], '^(%d+)|') or 0)

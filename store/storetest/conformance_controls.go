@@ -17,13 +17,14 @@ func controls() []test {
 		{"controls that ended are kept for a while", controlsForgotten},
 		{"a damaged control is a block", damagedControl},
 		{"an impossible control is refused", refusedControl},
+		{"a control is replaced only while it is what was read", controlChanged},
 		{"there are so many controls and no more", tooManyControls},
 	}
 }
 
 func setControl(t *testing.T, s Subject, c broker.Control, now time.Time) {
 	t.Helper()
-	if err := s.Store.SetControl(t.Context(), c, now); err != nil {
+	if err := s.Store.SetControl(t.Context(), c, now, nil); err != nil {
 		t.Fatalf("set control of %s: %v", c.Target, err)
 	}
 }
@@ -114,8 +115,32 @@ func damagedControl(t *testing.T, s Subject) {
 	}
 }
 
+func controlChanged(t *testing.T, s Subject) {
+	target := broker.ControlTarget{Scope: broker.ScopeServer, Name: "web01"}
+	pause := broker.Control{Target: target, At: created, Until: created.Add(time.Hour), Author: "eve"}
+	block := broker.Control{Target: target, At: created.Add(time.Second), Author: "bob"}
+	set := func(what string, c broker.Control, over *broker.Control, want error) {
+		t.Helper()
+		if err := s.Store.SetControl(t.Context(), c, created, over); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", what, err, want)
+		}
+	}
+	set("over nothing, of which there is something else", pause, &pause, store.ErrControlChanged)
+	wantControls(t, s)
+	set("over nothing", pause, &broker.Control{}, nil)
+	set("over nothing again", block, &broker.Control{}, store.ErrControlChanged)
+	set("whatever is there", block, nil, nil)
+	ended := pause
+	ended.Until = created.Add(time.Minute)
+	set("over what is not there any more", ended, &pause, store.ErrControlChanged)
+	wantControls(t, s, block)
+	read, _ := must[*broker.Controls](t)(s.Store.Controls(t.Context())).Get(target)
+	set("over what was read", ended, &read, nil)
+	wantControls(t, s, ended)
+}
+
 func refusedControl(t *testing.T, s Subject) {
-	err := s.Store.SetControl(t.Context(), broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeServer, Name: "a b"}}, created)
+	err := s.Store.SetControl(t.Context(), broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeServer, Name: "a b"}}, created, nil)
 	if broker.ReasonOf(err) != broker.ReasonInvalidRequest {
 		t.Errorf("got %v, want invalid_request", err)
 	}
@@ -143,7 +168,7 @@ func tooManyControls(t *testing.T, s Subject) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Store.SetControl(t.Context(), of(store.MaxControls), created); !errors.Is(err, store.ErrTooManyControls) {
+	if err := s.Store.SetControl(t.Context(), of(store.MaxControls), created, nil); !errors.Is(err, store.ErrTooManyControls) {
 		t.Errorf("one more: got %v, want ErrTooManyControls", err)
 	}
 	setControl(t, s, of(0), created)

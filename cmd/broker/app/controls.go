@@ -123,13 +123,23 @@ func (f *controlFlags) change(args []string, question string, finish func(c, bef
 		if err != nil {
 			return storeError(cfg, err)
 		}
-		now := time.Now()
+		// Not by the clock of this machine: the store's is one for everybody.
+		now, err := s.Now(ctx)
+		if err != nil {
+			return storeError(cfg, err)
+		}
 		before, _ := all.Get(c.Target)
 		c, said, err := finish(c, before, now)
 		if err != nil {
 			return err
 		}
-		switch err := s.SetControl(ctx, c, now); {
+		over := &before
+		if damaged := before.Target == c.Target && before.At.IsZero(); damaged || c.Until.IsZero() {
+			over = nil // a block comes in place of whatever is there
+		}
+		switch err := s.SetControl(ctx, c, now, over); {
+		case errors.Is(err, store.ErrControlChanged):
+			return fmt.Errorf("%s: %w: look at `broker controls list` and try again", c.Target, err)
 		case errors.Is(err, store.ErrTooManyControls):
 			return fmt.Errorf("%w: end some with `broker controls allow`, or switch off a whole server or app", err)
 		case err != nil:
@@ -268,7 +278,11 @@ func controlsListCommand(env cli.Env) *cobra.Command {
 			if err != nil {
 				return storeError(cfg, err)
 			}
-			rows, now := []controlRow{}, time.Now()
+			now, err := s.Now(ctx)
+			if err != nil {
+				return storeError(cfg, err)
+			}
+			rows := []controlRow{}
 			for _, c := range all.List() {
 				switch recent := now.Sub(c.Until) <= broker.ControlMemory; {
 				case c.InForce(now), *ended && recent:

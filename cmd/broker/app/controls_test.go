@@ -123,7 +123,7 @@ func TestAControlIsInForceEverywhereWithinASecond(t *testing.T) {
 		}
 		control := broker.Control{Target: target, At: time.Now(), Author: "test"}
 		begun := time.Now()
-		if err := brokers[0].Store().SetControl(t.Context(), control, begun); err != nil {
+		if err := brokers[0].Store().SetControl(t.Context(), control, begun, nil); err != nil {
 			t.Fatal(err)
 		}
 		for i, b := range brokers {
@@ -138,7 +138,7 @@ func TestAControlIsInForceEverywhereWithinASecond(t *testing.T) {
 			t.Errorf("%s: in force after %v, want 1 s", target, took)
 		}
 		control.Until = time.Now()
-		if err := brokers[1].Store().SetControl(t.Context(), control, control.Until); err != nil {
+		if err := brokers[1].Store().SetControl(t.Context(), control, control.Until, nil); err != nil {
 			t.Fatal(err)
 		}
 		for i, b := range brokers {

@@ -129,7 +129,13 @@ func (f *follower) control(ctx context.Context, version string, at time.Time) er
 		return err
 	}
 	f.known.Store(&knownControls{controls, version, at})
-	f.log.Info("controls in force", zap.Int("kept", len(controls.List())))
+	inForce := []string{}
+	for _, c := range controls.List() {
+		if c.InForce(time.Now()) && len(inForce) < 20 {
+			inForce = append(inForce, c.Target.String())
+		}
+	}
+	f.log.Info("controls have changed; in force are, at most 20 named", zap.Strings("targets", inForce))
 	return nil
 }
 
