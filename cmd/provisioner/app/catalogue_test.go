@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 )
 
 // Who publishes may change the own file's revisions, and takes back somebody else's
@@ -331,5 +332,25 @@ func TestImportRefuses(t *testing.T) {
 				t.Errorf("%d revisions (%v), want none", len(all), err)
 			}
 		})
+	}
+}
+
+// An import that leaves no link switched on is asked about.
+func TestImportOfNothingIsAskedAbout(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "web01")
+	w.configure(settings{})
+	w.ok("apply")
+	before := w.ok("catalogue", "show")
+	file := filepath.Join(w.dir, "none.yaml")
+	write(t, file, "links: []\n")
+	if r := w.run("catalogue", "import", file); r.code != cli.ExitUsage || !strings.Contains(r.err, "Customers lose them at once") || !strings.Contains(r.err, "nothing was published") {
+		t.Errorf("%vwant a question and exit code 2", r)
+	}
+	if after := w.ok("catalogue", "show"); after != before {
+		t.Errorf("in force is\n%s\nwant what was before", after)
+	}
+	if r := w.run("catalogue", "import", file, "--yes"); r.code != cli.ExitDone {
+		t.Errorf("%vwant it published", r)
 	}
 }

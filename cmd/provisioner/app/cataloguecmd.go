@@ -187,6 +187,16 @@ func exportYAML(env Env, r broker.Revision) error {
 	return errors.Join(e.Encode(exported{Group: r.Group, Links: r.Links}.yaml()), e.Close())
 }
 
+// switchedOn counts the links of a revision that customers have.
+func switchedOn(r broker.Revision) (n int) {
+	for _, l := range r.Links {
+		if l.Enabled {
+			n++
+		}
+	}
+	return n
+}
+
 func catalogueImportCommand(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE|default|-",
@@ -204,6 +214,7 @@ then asks for --overwrite. Leave links out of it to manage them here.`,
 	source := cli.Configured(env.Env, cmd, false)
 	p := &publishing{}
 	cmd.Flags().StringVar(&p.author, "author", "", "who publishes, as the history names it (default: provisioner.author, else user@host)")
+	yes := cmd.Flags().Bool("yes", false, "do not ask when no link is left switched on")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		return withStore(env, source, func(ctx context.Context, f *fleet) error {
 			r, err := readImport(env, f.cfg, args[0])
@@ -223,6 +234,13 @@ then asks for --overwrite. Leave links out of it to manage them here.`,
 				return cli.Usagef("%s: %w", args[0], err)
 			} else if len(left) > 0 {
 				return cli.Usagef("%s: %s", args[0], strings.Join(left, "; "))
+			}
+			if on := switchedOn(current); on > 0 && switchedOn(r) == 0 && !*yes &&
+				!cli.Confirmed(env.Env, fmt.Sprintf("This switches all %d links off. Customers lose them at once. Publish it?", on)) {
+				if env.Signals.Err() != nil {
+					return &cli.InterruptedError{State: "nothing was published"}
+				}
+				return cli.Usagef("nothing was published; answer y, or use --yes")
 			}
 			n := next{revision: r, base: current.Number, publish: true}
 			if err := n.put(ctx, f); err != nil {

@@ -161,6 +161,9 @@ func (d *daemon) beat(ctx context.Context) {
 		cancel()
 		switch {
 		case err == nil:
+			if complaint != "" {
+				d.log.Info("the store answers again")
+			}
 			complaint = ""
 		case ctx.Err() == nil && complaint != err.Error():
 			complaint = err.Error()
