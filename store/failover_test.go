@@ -134,11 +134,17 @@ func TestASplitLetsNobodyInTwice(t *testing.T) {
 	atNext.history.Want(t, storetest.GoneForGood)
 }
 
-// waitForReplicas waits until n replicas have all that was written.
+// waitForReplicas waits until n replicas have all that was written. WAIT is about the
+// writes of its own connection, so one is made first.
 func waitForReplicas(t *testing.T, primary redis.UniversalClient, n int) {
 	t.Helper()
+	conn := primary.(*redis.Client).Conn()
+	defer conn.Close()
+	if err := conn.Set(t.Context(), "written-last", 1, time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
 	waitFor(t, "the replicas to have everything", func() bool {
-		have, err := primary.Do(t.Context(), "WAIT", n, 1000).Int()
+		have, err := conn.Do(t.Context(), "WAIT", n, 1000).Int()
 		return err == nil && have >= n
 	})
 }

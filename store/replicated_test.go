@@ -115,7 +115,7 @@ func TestWithoutItsReplicaNobodyIsLetIn(t *testing.T) {
 func TestASplitLetsOneInOnce(t *testing.T) {
 	p := startPair(t)
 	token := issue(t, p.atPrimary, billing, register(t, p.atPrimary, billing))
-	waitFor(t, "the replica to have the token", func() bool { return p.toPrimary.Do(t.Context(), "WAIT", 1, 100).Val() == int64(1) })
+	waitForReplicas(t, p.toPrimary, 1)
 	promote(t, p.toReplica) // the former primary does not know
 	wantNotReplicated(t, p.toPrimary, "at the former primary", token, newClaim(t))
 	third := storetest.StartRedis(t)
@@ -133,7 +133,7 @@ func TestTokensOfTheOtherDurability(t *testing.T) {
 	wantOutcome(t, bound, "replicated token, broker that binds", issue(t, p.atPrimary, billing, link), newClaim(t), broker.Expired)
 	mine, unspent := issue(t, bound, billing, link), issue(t, bound, billing, link)
 	wantOutcome(t, p.atPrimary, "bound token, broker that replicates", mine, newClaim(t), broker.Granted)
-	waitFor(t, "the replica to have all", func() bool { return p.toPrimary.Do(t.Context(), "WAIT", 1, 100).Val() == int64(1) })
+	waitForReplicas(t, p.toPrimary, 1)
 	promote(t, p.toReplica)
 	third := storetest.StartRedis(t)
 	follow(t, third.Client(), p.replica.Addr)
