@@ -135,12 +135,12 @@ func TestASplitLetsNobodyInTwice(t *testing.T) {
 }
 
 // waitForReplicas waits until n replicas have all that was written. WAIT is about the
-// writes of its own connection, so one is made first.
+// writes of its own connection, so one is made first, in the slot of bob.
 func waitForReplicas(t *testing.T, primary redis.UniversalClient, n int) {
 	t.Helper()
 	conn := primary.(*redis.Client).Conn()
 	defer conn.Close()
-	if err := conn.Set(t.Context(), "written-last", 1, time.Minute).Err(); err != nil {
+	if err := conn.Set(t.Context(), "{"+bob.Tag()+"}written-last", 1, time.Minute).Err(); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "the replicas to have everything", func() bool {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -281,6 +282,9 @@ func Dump(t testing.TB, client redis.UniversalClient) string {
 	var out strings.Builder
 	for _, key := range Keys(t, client) {
 		value, err := valueOf(ctx, client, key)
+		if errors.Is(err, redis.Nil) {
+			continue // expired meanwhile
+		}
 		if err != nil {
 			t.Fatalf("dump %q: %v", key, err)
 		}
