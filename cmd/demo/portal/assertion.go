@@ -20,12 +20,18 @@ const (
 
 // claims are what an assertion says, and what the exchange answers.
 type claims struct {
-	jwt.RegisteredClaims                  // iss sub aud exp nbf iat jti
-	AuthTime             *jwt.NumericDate `json:"auth_time"`
-	AMR                  []string         `json:"amr"`
-	ACR                  string           `json:"acr"`
-	CPanel               cpanel           `json:"cpanel"`
-	TargetLinkURI        string           `json:"target_link_uri"`
+	Issuer        string           `json:"iss"`
+	Subject       string           `json:"sub"`
+	Audience      jwt.ClaimStrings `json:"aud"`
+	ID            string           `json:"jti"`
+	IssuedAt      *seconds         `json:"iat"`
+	NotBefore     *seconds         `json:"nbf"`
+	Expires       *seconds         `json:"exp"`
+	AuthTime      *seconds         `json:"auth_time"`
+	AMR           []string         `json:"amr"`
+	ACR           string           `json:"acr"`
+	CPanel        cpanel           `json:"cpanel"`
+	TargetLinkURI string           `json:"target_link_uri"`
 }
 
 type cpanel struct {
@@ -68,7 +74,10 @@ func (v *verifier) verify(ctx context.Context, raw string) (*claims, error) {
 	if len(raw) > maxAssertion {
 		return nil, errors.New("assertion is too long")
 	}
-	c := new(claims)
+	if err := wellFormed(raw); err != nil {
+		return nil, fmt.Errorf("verify assertion: %w", err)
+	}
+	c := new(signedClaims)
 	_, err := v.parser.ParseWithClaims(raw, c, func(t *jwt.Token) (any, error) {
 		// Exactly: RFC 7515 section 4.1.9 would let us ignore case, but the broker
 		// writes it one way.
@@ -87,10 +96,10 @@ func (v *verifier) verify(ctx context.Context, raw string) (*claims, error) {
 	if err != nil {
 		return nil, fmt.Errorf("verify assertion: %w", err)
 	}
-	if err := v.rest(c); err != nil {
+	if err := v.rest(&c.claims); err != nil {
 		return nil, fmt.Errorf("verify assertion: %w", err)
 	}
-	return c, nil
+	return &c.claims, nil
 }
 
 // rest is what the library does not check.
@@ -104,8 +113,8 @@ func (v *verifier) rest(c *claims) error {
 		return errors.New("jti is missing or too long")
 	case c.IssuedAt == nil:
 		return errors.New("iat is missing")
-	case c.ExpiresAt.Sub(c.IssuedAt.Time) > maxLife:
-		return errors.New("lives too long")
+	case !c.Expires.After(c.IssuedAt.Time) || c.Expires.Sub(c.IssuedAt.Time) > maxLife:
+		return errors.New("lives too long, or ends before it begins")
 	case c.AuthTime == nil:
 		return errors.New("auth_time is missing")
 	case c.AuthTime.After(v.now().Add(leeway)):
@@ -132,7 +141,7 @@ func (c *claims) differs(o *claims) string {
 		return "iat"
 	case !sameTime(c.NotBefore, o.NotBefore):
 		return "nbf"
-	case !sameTime(c.ExpiresAt, o.ExpiresAt):
+	case !sameTime(c.Expires, o.Expires):
 		return "exp"
 	case !sameTime(c.AuthTime, o.AuthTime):
 		return "auth_time"
@@ -148,7 +157,7 @@ func (c *claims) differs(o *claims) string {
 	return ""
 }
 
-func sameTime(a, b *jwt.NumericDate) bool {
+func sameTime(a, b *seconds) bool {
 	if a == nil || b == nil {
 		return a == b
 	}

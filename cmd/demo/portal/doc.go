@@ -28,7 +28,8 @@
 // is there because leaving it out has broken somebody's single sign-on before:
 //
 //   - size first, then exactly one of each field: two parsers that disagree about
-//     which of two fields counts are an old trick;
+//     which of two fields counts are an old trick. The same goes for JSON: doubled
+//     members, names in another case, and bytes that are not UTF-8 (strict.go);
 //   - the header: typ is latchkey+jwt, so that no other JWT signed by the same
 //     keys (an ID token, say) passes; alg is one of EdDSA, ES256, RS256, a list of
 //     ours and not of the sender; kid names a key that the broker publishes; and
@@ -45,6 +46,9 @@
 //     the leeway; after that the clock refuses the assertion. This sample
 //     remembers in memory: a portal of several processes needs a place that they
 //     share, such as a UNIQUE column or Redis SET with NX.
+//
+// Several hundred assertions that break these rules, one each, come with the portal
+// kit (deploy/portal-kit): try your own verifier on them.
 //
 // The keys come from the broker's JWKS and change without notice. keys.go fetches
 // them when first needed, again when an unknown kid turns up (at a limited rate:

@@ -37,7 +37,7 @@ func (p *Portal) signIn(w http.ResponseWriter, r *http.Request, c *claims, hando
 	if err != nil {
 		return refuse(fmt.Errorf("target_link_uri %w", err))
 	}
-	switch err := p.spent.take(c.ID, c.ExpiresAt.Add(leeway)); {
+	switch err := p.spent.take(c.ID, c.Expires.Add(leeway)); {
 	case errors.Is(err, errSpent):
 		return refuse(err)
 	case err != nil:
