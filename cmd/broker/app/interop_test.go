@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -20,18 +21,25 @@ import (
 // python is Debian's, for which the packages below are.
 const python = "/usr/bin/python3"
 
-// verdict is what testdata/verify.py says of an assertion.
+// verdict is what testdata/portal.py says of an assertion.
 type verdict struct {
 	Refused string
 	Header  struct{ Alg, Typ, Kid string }
 	Claims  broker.Claims
 }
 
-func verify(t *testing.T, base, algorithm, audience, issuer, assertion string) verdict {
+func verify(t *testing.T, base, audience, issuer, assertion string) verdict {
 	t.Helper()
+	script := filepath.Join("testdata", "portal.py")
+	// The cache of test results knows only of files that this process looks at.
+	for _, path := range []string{script, filepath.Join("..", "..", "..", "deploy", "portal-kit", "verify.py")} {
+		if _, err := os.Stat(path); err != nil {
+			t.Fatal(err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, python, filepath.Join("testdata", "verify.py"), base+"/.well-known/jwks.json", algorithm, audience, issuer)
+	cmd := exec.CommandContext(ctx, python, script, base+"/.well-known/jwks.json", audience, issuer)
 	cmd.Env = []string{"no_proxy=*", "PYTHONDONTWRITEBYTECODE=1"}
 	cmd.Stdin = strings.NewReader(assertion)
 	out, err := cmd.Output()
@@ -41,7 +49,7 @@ func verify(t *testing.T, base, algorithm, audience, issuer, assertion string) v
 		if exit, ok := err.(*exec.ExitError); ok {
 			stderr = exit.Stderr
 		}
-		t.Fatalf("verify.py: %v\n%s%s", err, out, stderr)
+		t.Fatalf("portal.py: %v\n%s%s", err, out, stderr)
 	}
 	return v
 }
@@ -62,8 +70,8 @@ func forged(t *testing.T, assertion string) string {
 	return strings.Join(parts, ".")
 }
 
-// A JWT library of another language finds the key in our key set and accepts
-// what we signed, whichever way it came, and nothing else.
+// The portal kit's example, with a JWT library of another language, finds the key in
+// our key set and accepts what we signed, whichever way it came, and nothing else.
 func TestPythonAcceptsAssertions(t *testing.T) {
 	t.Parallel()
 	if err := exec.Command(python, "-c", "import jwt, cryptography").Run(); err != nil {
@@ -90,12 +98,12 @@ func TestPythonAcceptsAssertions(t *testing.T) {
 				name, audience, issuer, assertion string
 				want                              string
 			}{
-				{"changed payload", portal, b.url, forged(t, page), "InvalidSignatureError"},
-				{"for another portal", "https://support.example.com", b.url, page, "InvalidAudienceError"},
-				{"of another issuer", portal, "https://sso.example.com", page, "InvalidIssuerError"},
+				{"changed payload", portal, b.url, forged(t, page), "signature: Signature verification failed"},
+				{"for another portal", "https://support.example.com", b.url, page, "aud"},
+				{"of another issuer", portal, "https://sso.example.com", page, "iss"},
 			}
 			for _, tt := range refusals {
-				if got := verify(t, b.url, algorithm, tt.audience, tt.issuer, tt.assertion); got.Refused != tt.want {
+				if got := verify(t, b.url, tt.audience, tt.issuer, tt.assertion); got.Refused != tt.want {
 					t.Errorf("%s: got %+v, want it refused with %s", tt.name, got, tt.want)
 				}
 			}
@@ -120,7 +128,7 @@ func exchangedAssertion(t *testing.T, b *running, link broker.LinkToken) string 
 
 func wantAccepted(t *testing.T, b *running, handoff, assertion string, key *broker.Key, audience, app, path string) {
 	t.Helper()
-	got := verify(t, b.url, key.Algorithm, audience, b.url, assertion)
+	got := verify(t, b.url, audience, b.url, assertion)
 	if got.Refused != "" {
 		t.Errorf("%s: refused with %s, want it accepted", handoff, got.Refused)
 		return
