@@ -20,7 +20,7 @@ import (
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
 
-// buildBroker builds the command once for all tests.
+// buildBroker builds the command once for all tests, as the image does.
 var buildBroker = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "latchkey-test-")
 	if err != nil {
@@ -28,8 +28,9 @@ var buildBroker = sync.OnceValues(func() (string, error) {
 	}
 	buildDir.Store(&dir)
 	path := filepath.Join(dir, "broker")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/latchkey-sso/latchkey/cmd/broker").CombinedOutput()
-	if err != nil {
+	build := exec.Command("go", "build", "-trimpath", "-o", path, "github.com/latchkey-sso/latchkey/cmd/broker")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build broker: %w\n%s", err, out)
 	}
 	return path, nil

@@ -287,11 +287,13 @@ func (w *faultWorld) file(name string) string {
 	return string(content)
 }
 
-// buildProvisioner makes the program itself, without the tests around it.
+// buildProvisioner makes the program itself, as the image does, without the tests
+// around it.
 func buildProvisioner(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "provisioner")
-	build := exec.Command("go", "build", "-o", path, "github.com/latchkey-sso/latchkey/cmd/provisioner")
+	build := exec.Command("go", "build", "-trimpath", "-o", path, "github.com/latchkey-sso/latchkey/cmd/provisioner")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the provisioner: %v\n%s", err, out)
 	}
