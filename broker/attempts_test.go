@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -111,10 +112,11 @@ func TestAttemptsEndWithAnAnswer(t *testing.T) {
 			}
 		},
 		"denial": func(w *world) {
-			r := w.click(invoices)
-			r.Subscriber = "1235"
-			if _, err := w.broker.Autologin(w.t.Context(), r); broker.ReasonOf(err) != broker.ReasonAccessDenied {
-				w.t.Errorf("wrong subscriber: got %v", err)
+			if _, err := w.store.RemoveLink(w.t.Context(), invoices); err != nil {
+				w.t.Fatal(err)
+			}
+			if _, err := w.broker.Autologin(w.t.Context(), w.click(invoices)); broker.ReasonOf(err) != broker.ReasonAccessDenied {
+				w.t.Errorf("removed link: got %v", err)
 			}
 		},
 	} {
@@ -128,6 +130,60 @@ func TestAttemptsEndWithAnAnswer(t *testing.T) {
 		f.err = away
 		w.wantNotNow("after a "+name, invoices, 0, 1)
 	}
+}
+
+// Who knows a link, but not its token, leaves its clicks the attempts that they have.
+func TestAttemptsOfStrangersDoNotCount(t *testing.T) {
+	other := map[string]func(*world, *broker.AutologinRequest){
+		"another token":      func(w *world, r *broker.AutologinRequest) { r.Token = w.linkTokens[billing] },
+		"another subscriber": func(_ *world, r *broker.AutologinRequest) { r.Subscriber = "1235" },
+	}
+	for name, change := range other {
+		w, f := newFlakyWorld(t)
+		stranger := func() (broker.Answer, error) {
+			r := w.click(invoices)
+			change(w, &r)
+			answer, err := w.broker.Autologin(t.Context(), r)
+			w.audit.take()
+			return answer, err
+		}
+		for want := 1; want < broker.MaxAttempts; want++ {
+			if answer, err := stranger(); err != nil || answer.Attempt != want {
+				t.Errorf("%s: got attempt %d, error %v, want attempt %d of their own", name, answer.Attempt, err, want)
+			}
+		}
+		w.wantNotNow(name, invoices, 0, 1)
+		away := f.err
+		f.err = nil
+		if _, err := stranger(); broker.ReasonOf(err) != broker.ReasonAccessDenied {
+			t.Errorf("%s, the store is back: got %v, want access_denied", name, err)
+		}
+		f.err = away
+		w.wantNotNow(name+": their denial ends nobody else's click", invoices, 0, 2)
+		w.wantNotNow(name, invoices, 0, 3)
+	}
+}
+
+// A crowd of strangers, however large, gives nobody up early.
+func TestACrowdTakesNobodysAttempts(t *testing.T) {
+	w, _ := newFlakyWorld(t)
+	crowd := func(n int) {
+		t.Helper()
+		for i := range n {
+			r := w.click(invoices)
+			r.Token = broker.LinkToken{Secret: broker.NewSecret(strconv.Itoa(i))}
+			r.Link.User = "user" + strconv.Itoa(n)
+			if answer, err := w.broker.Autologin(t.Context(), r); err != nil || answer.Attempt != 1 {
+				t.Fatalf("stranger %d of %d: got attempt %d, error %v, want attempt 1", i+1, n, answer.Attempt, err)
+			}
+		}
+		w.audit.take()
+	}
+	crowd(150_000)
+	w.wantNotNow("after a crowd", invoices, 0, 1)
+	crowd(49_000)
+	w.wantNotNow("after a smaller one, still remembered", invoices, 0, 2)
+	w.wantNotNow("the last", invoices, 0, 3)
 }
 
 func TestStoreErrorsLetNobodyIn(t *testing.T) {

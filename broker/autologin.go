@@ -47,11 +47,11 @@ func (b *Broker) Autologin(ctx context.Context, r AutologinRequest) (Answer, err
 	answer, err := b.signOn(ctx, r)
 	if ReasonOf(err) != ReasonUnavailable {
 		if answer.RetryAfter == 0 {
-			b.attempts.forget(r.Link)
+			b.attempts.forget(r)
 		}
 		return answer, err
 	}
-	attempt := b.attempts.next(r.Link, r.Attempt)
+	attempt := b.attempts.next(r)
 	b.record(ctx, Event{Kind: EventNotNow, From: r.From, Link: r.Link, Subscriber: r.Subscriber, Attempt: attempt, Err: err})
 	if attempt >= MaxAttempts {
 		return Answer{}, err
@@ -87,7 +87,7 @@ func (b *Broker) rotate(ctx context.Context, r AutologinRequest, cause Cause) (A
 	}); err != nil {
 		return Answer{}, err
 	}
-	attempt := b.attempts.next(r.Link, r.Attempt)
+	attempt := b.attempts.next(r)
 	b.record(ctx, Event{Kind: EventRotation, From: r.From, Link: r.Link, Subscriber: r.Subscriber, Cause: cause, Attempt: attempt})
 	if attempt >= MaxAttempts {
 		return b.issue(ctx, r, false)

@@ -143,8 +143,7 @@ func TestStaleTokensAreRotated(t *testing.T) {
 	}
 }
 
-// Attempts of servers that do not number them are counted, and a click that got in
-// ends the count.
+// Attempts of servers that do not number them are counted, for each link token anew.
 func TestStaleAttemptsAreCounted(t *testing.T) {
 	r := &rotations{served: true}
 	w := newWorld(t, func(c *broker.Config) { c.Rotations = r })
@@ -167,6 +166,8 @@ func TestStaleAttemptsAreCounted(t *testing.T) {
 	if answer := ok(w.broker.Autologin(t.Context(), click))(t); answer.RedirectURL.IsZero() {
 		t.Errorf("with the fresh token: got %+v, want a redirect", answer)
 	}
+	w.linkTokens[invoices] = fresh
+	w.supersede(invoices)
 	retries("third click", time.Second, 3*time.Second)
 	if len(r.asked) != 6 {
 		t.Errorf("asked %d times, want 6", len(r.asked))
