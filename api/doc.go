@@ -12,6 +12,16 @@
 // broker.Reason; the table in errors.go is the only place that knows which
 // status and which words belong to it.
 //
+// # What an address may
+//
+// Every request counts against the limit of its address before anything of it is
+// read, but a click: all clicks of a server come from one address, and its tenants
+// can send from there, too. A click counts when it was malformed or denied. From an
+// address that is over its limit failures are answered slow_down, and clicks whose
+// link token is right get in through a few slots (broker.AutologinRequest.Doubted),
+// for which they wait like for any other: told at once that those are taken, most
+// clicks would be lost to a flood of eight connections.
+//
 // # Who is the claimant
 //
 // A one-time token serves one claimant, who may repeat itself when a reply was

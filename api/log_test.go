@@ -194,7 +194,9 @@ func TestAPanicIsLoggedWithItsStack(t *testing.T) {
 
 // TestLimitedRequestsAreLogged: an operator sees who is slowed down.
 func TestLimitedRequestsAreLogged(t *testing.T) {
-	s := newServer(t, &domain{}, burst(1), func(c *api.Config) { c.Confirm = api.ConfirmNever })
+	d := &domain{}
+	d.refuse(&broker.Error{Reason: broker.ReasonAccessDenied})
+	s := newServer(t, d, burst(1), func(c *api.Config) { c.Confirm = api.ConfirmNever })
 	s.send(t, autologin())
 	s.send(t, autologin())
 	entries := s.entries.All()

@@ -56,7 +56,8 @@ type Config struct {
 	// ClaimTTL is how long a browser stays a known claimant: the lifetime of a
 	// one-time token.
 	ClaimTTL time.Duration
-	// AddressLimit bounds the requests of one address (of IPv6: one /64). Optional.
+	// AddressLimit bounds the requests of one address (of IPv6: one /64); of its posts
+	// to /autologin it counts those that fail. Optional.
 	AddressLimit *broker.Limiter
 }
 
@@ -90,7 +91,7 @@ func New(cfg Config) (*Server, error) {
 }
 
 func (s *Server) routes(g *echo.Group) {
-	g.POST("/autologin", s.postAutologin, bodyLimit(maxAutologinBody))
+	g.POST(autologinRoute, s.postAutologin, s.limitFailures, bodyLimit(maxAutologinBody))
 	g.POST("/exchange", s.postExchange, bodyLimit(maxFormBody))
 	g.Match([]string{http.MethodGet, http.MethodHead}, "/.well-known/jwks.json", s.getKeySet)
 
@@ -99,6 +100,8 @@ func (s *Server) routes(g *echo.Group) {
 	g.HEAD("/login", s.headLogin)
 	g.OPTIONS("/login", s.optionsLogin)
 }
+
+const autologinRoute = "/autologin"
 
 // wantsOf says what the caller of a route reads. Whoever came to a wrong address,
 // or with a wrong method, is none of the usual callers: the Accept header decides.

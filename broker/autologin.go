@@ -21,6 +21,9 @@ type AutologinRequest struct {
 	// Attempt is 1 to MaxAttempts, or 0 when the server does not say.
 	Attempt int
 	From    Origin
+	// Doubted: too much that came from the same address has failed lately. A few such
+	// requests are worked on at a time, the others come again.
+	Doubted bool
 }
 
 // Answer is either a redirect or, when RedirectURL is empty, the wish to be
@@ -61,6 +64,13 @@ func (b *Broker) Autologin(ctx context.Context, r AutologinRequest) (Answer, err
 
 // signOn issues or, where a fresh link token can be had, rotates.
 func (b *Broker) signOn(ctx context.Context, r AutologinRequest) (Answer, error) {
+	if r.Doubted {
+		free, err := b.doubted.take(ctx)
+		if err != nil {
+			return Answer{}, err
+		}
+		defer free()
+	}
 	free, err := b.clicks.take(ctx)
 	if err != nil {
 		return Answer{}, err

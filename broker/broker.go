@@ -66,11 +66,15 @@ type Broker struct {
 	attempts *attempts
 
 	clicks, redemptions slots
+	doubted             slots // for clicks, beside those of clicks
 }
 
 // New returns a Broker.
 func New(cfg Config) *Broker {
-	return &Broker{cfg: cfg, attempts: newAttempts(cfg.Now), clicks: newSlots(cfg.Slots), redemptions: newSlots(cfg.Slots)}
+	return &Broker{
+		cfg: cfg, attempts: newAttempts(cfg.Now),
+		clicks: newSlots(cfg.Slots), redemptions: newSlots(cfg.Slots), doubted: newSlots(doubtedSlots),
+	}
 }
 
 // KeySet returns the public keys as a JWK Set.

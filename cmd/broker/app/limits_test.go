@@ -45,20 +45,21 @@ func linkOf(t *testing.T, s *store.Store, user string) (broker.Link, broker.Link
 	return link, token
 }
 
-// Three brokers keep one limit together, whichever of them is asked, and only
-// whoever has the right link token uses it up.
+// Three brokers keep one limit together, whichever of them is asked: whoever has the
+// right link token uses up that of an account and a server, whoever has a wrong one
+// that of his address.
 func TestLimitsHoldOverAllBrokers(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, limits string
 		// accounts click in turn.
 		accounts int
-		// counts: requests with a wrong token count, too.
-		counts bool
+		// counted is what a request that counts is answered with.
+		counted int
 	}{
-		{"account", "{per_address_rate: 0, per_account_rate: 0.001, per_account_burst: 40, per_server_rate: 0}", 1, false},
-		{"server", "{per_address_rate: 0, per_account_rate: 0, per_server_rate: 0.001, per_server_burst: 40}", 20, false},
-		{"address", "{per_address_rate: 0.001, per_address_burst: 40, per_account_rate: 0, per_server_rate: 0}", 20, true},
+		{"account", "{per_address_rate: 0, per_account_rate: 0.001, per_account_burst: 40, per_server_rate: 0}", 1, http.StatusOK},
+		{"server", "{per_address_rate: 0, per_account_rate: 0, per_server_rate: 0.001, per_server_burst: 40}", 20, http.StatusOK},
+		{"address", "{per_address_rate: 0.001, per_address_burst: 40, per_account_rate: 0, per_server_rate: 0}", 20, http.StatusUnauthorized},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -80,27 +81,35 @@ func TestLimitsHoldOverAllBrokers(t *testing.T) {
 				}
 				return status
 			}
-			if !tt.counts {
-				for n := range 150 {
-					if got := click(n, strings.Repeat("x", 43)); got != http.StatusUnauthorized {
-						t.Fatalf("wrong token: got %d, want 401", got)
-					}
+			wrong := strings.Repeat("x", 43)
+			ask := func(n int, counted bool) int {
+				if counted == (tt.counted == http.StatusOK) {
+					return click(n, tokens[n%tt.accounts].Reveal())
+				}
+				return click(n, wrong)
+			}
+			uncounted := http.StatusOK + http.StatusUnauthorized - tt.counted
+			for n := range 150 {
+				if got := ask(n, false); got != uncounted && got != http.StatusAccepted {
+					t.Fatalf("what does not count: got %d, want %d", got, uncounted)
 				}
 			}
 			statuses := map[int]int{}
 			for n := range 150 {
-				statuses[click(n, tokens[n%tt.accounts].Reveal())]++
+				statuses[ask(n, true)]++
 			}
 			// A broker may give a quarter of the burst without being counted.
-			if got := statuses[http.StatusOK]; got < 30 || got > 40+3*10 || got+statuses[http.StatusAccepted]+statuses[http.StatusTooManyRequests] != 150 {
-				t.Errorf("got %v, want 40 (to 70) times 200, and 429 for the rest: three brokers of their own would let 120 through", statuses)
+			if got := statuses[tt.counted]; got < 30 || got > 40+3*10 || got+statuses[http.StatusAccepted]+statuses[http.StatusTooManyRequests] != 150 {
+				t.Errorf("got %v, want 40 (to 70) times %d, and 429 for the rest: three brokers of their own would let 120 through", statuses, tt.counted)
 			}
-			if !tt.counts {
-				if got := click(0, strings.Repeat("x", 43)); got != http.StatusUnauthorized {
-					t.Errorf("wrong token, the limit used up: got %d, want 401 as before", got)
-				}
+			if got := ask(0, false); got != uncounted && got != http.StatusAccepted {
+				t.Errorf("what does not count, the limit used up: got %d, want %d as before", got, uncounted)
 			}
-			status, body, header := limitedAnswer(t, brokers[0].url, links[0], tokens[0])
+			token := tokens[0].Reveal()
+			if tt.counted == http.StatusUnauthorized {
+				token = wrong
+			}
+			status, body, header := limitedAnswer(t, brokers[0].url, links[0], token)
 			if status != http.StatusTooManyRequests || !strings.Contains(body, `"slow_down"`) || header.Get("Retry-After") != "60" {
 				t.Errorf("got %d %s, Retry-After %q; want 429 slow_down and 60", status, body, header.Get("Retry-After"))
 			}
@@ -108,9 +117,9 @@ func TestLimitsHoldOverAllBrokers(t *testing.T) {
 	}
 }
 
-func limitedAnswer(t *testing.T, base string, link broker.Link, token broker.LinkToken) (status int, body string, header http.Header) {
+func limitedAnswer(t *testing.T, base string, link broker.Link, token string) (status int, body string, header http.Header) {
 	t.Helper()
-	form := url.Values{"token": {token.Reveal()}, "subscriber_unique_id": {"1234"}, "attempt": {"1"}}
+	form := url.Values{"token": {token}, "subscriber_unique_id": {"1234"}, "attempt": {"1"}}
 	response, err := client.PostForm(broker.AutologinURL(base, link), form)
 	if err != nil {
 		t.Fatal(err)
@@ -130,16 +139,14 @@ func TestWithoutRedisEachBrokerKeepsTheLimits(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	core, log := observer.New(zap.InfoLevel)
 	b := limited(t, redis.Addr, "{per_address_rate: 0.001, per_address_burst: 60, per_account_rate: 0, per_server_rate: 0}", zap.New(core))
-	token := addLink(t, b.Store(), "latchkey_billing")
 	redis.Kill()
 	statuses := map[int]int{}
 	for range 100 {
-		form := url.Values{"token": {token.Reveal()}, "subscriber_unique_id": {"1234"}, "attempt": {"1"}}
-		status, _ := postForm(t, broker.AutologinURL(b.url, bobs("latchkey_billing")), form, nil)
+		status, _ := get(t, b.url+"/.well-known/jwks.json", nil)
 		statuses[status]++
 	}
 	if statuses[http.StatusOK] != 60 || statuses[http.StatusTooManyRequests] != 40 {
-		t.Errorf("got %v, want 60 times 200 (retry) and 40 times 429", statuses)
+		t.Errorf("got %v, want 60 times 200 and 40 times 429", statuses)
 	}
 	if got := log.FilterMessageSnippet("the store does not answer about limits").Len(); got != 1 {
 		t.Errorf("told %d times that limits are not shared, want once", got)
