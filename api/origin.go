@@ -29,7 +29,11 @@ func (p proxies) trusts(r *http.Request) bool {
 	if err != nil {
 		return false
 	}
-	return slices.ContainsFunc(p, func(prefix netip.Prefix) bool { return prefix.Contains(peer.Addr().Unmap()) })
+	return p.contain(peer.Addr())
+}
+
+func (p proxies) contain(address netip.Addr) bool {
+	return slices.ContainsFunc(p, func(prefix netip.Prefix) bool { return prefix.Contains(address.Unmap()) })
 }
 
 // extractor finds the client's address: the peer's own, or behind trusted

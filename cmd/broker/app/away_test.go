@@ -49,7 +49,7 @@ func (a away) world(t *testing.T, change func(*app.Options)) (b *running, c clic
 	}
 	dir := t.TempDir()
 	newKey(t, dir)
-	o := app.Options{Config: loadConfig(t, configFile(dir, addr, freeAddress(t), freeAddress(t)))}
+	o := app.Options{Config: loadConfig(t, crowded(t, configFile(dir, addr, freeAddress(t), freeAddress(t))))}
 	if change != nil {
 		change(&o)
 	}

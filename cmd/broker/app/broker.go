@@ -246,7 +246,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	// Where the store answers at once, so do the first clicks.
 	_ = b.tryStore(ctx, timeoutOf(b.cfg))
 	group, running := errgroup.WithContext(ctx)
-	group.Go(func() error { return serve(b.public, api.LimitConnections(b.listener, api.MaxConnections)) })
+	group.Go(func() error { return serve(b.public, b.limitConnections()) })
 	group.Go(func() error { return serve(b.operators, b.opListen) })
 	group.Go(func() error { b.watchFiles(running); return nil })
 	group.Go(func() error { b.useStore(running); return nil })
@@ -257,6 +257,12 @@ func (b *Broker) Run(ctx context.Context) error {
 	err := group.Wait()
 	b.log.Info("stopped")
 	return err
+}
+
+func (b *Broker) limitConnections() net.Listener {
+	return api.LimitConnections(b.listener, api.ConnectionLimits{
+		Most: api.MaxConnections, OfOne: api.MaxConnectionsOfOne, TrustedProxies: b.cfg.Broker.TrustedProxies,
+	})
 }
 
 func serve(s *http.Server, l net.Listener) error {

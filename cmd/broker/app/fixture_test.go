@@ -48,6 +48,12 @@ links:
 `, redis, listen, operator, listen, filepath.Join(dir, "keys"))
 }
 
+// crowded lets this machine have as many connections as it likes, as a balancer has.
+func crowded(t testing.TB, file string) string {
+	t.Helper()
+	return changed(t, file, "drain_delay", "trusted_proxies: [\"127.0.0.1\"]\n  drain_delay")
+}
+
 func freeAddress(t testing.TB) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(storetest.FreePort(t)))
 }

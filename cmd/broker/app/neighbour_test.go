@@ -3,11 +3,15 @@ package app_test
 import (
 	"context"
 	"crypto/rand"
+	"io"
+	"net"
 	"net/http"
 	"sync"
 	"testing"
 
+	"github.com/latchkey-sso/latchkey/api"
 	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/cmd/broker/app"
 	"github.com/latchkey-sso/latchkey/cmd/loadgen/clicks"
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
@@ -107,4 +111,42 @@ func TestAFloodFromAServerTakesNoClicks(t *testing.T) {
 	if denied, slowed := total[clicks.Denied], total[clicks.SlowDown]; slowed < 5*denied || slowed < 1000 || total[clicks.SignedOn] > 0 {
 		t.Errorf("the flood: got %v, want most of it told to slow down, and nobody let in", total)
 	}
+}
+
+// One address has its share of a broker's connections, and a balancer any number.
+func TestABalancerMayHaveMoreConnectionsThanOthers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	newKey(t, dir)
+	text := changed(t, configFile(dir, "127.0.0.1:6379", freeAddress(t), freeAddress(t)), "store: {", "store: {mode: embedded, ")
+	b := start(t, app.Options{Config: loadConfig(t, crowded(t, text))})
+	for address, all := range map[string]bool{"127.0.0.1": true, "127.0.0.2": false} {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+		var first net.Conn
+		for i := range api.MaxConnectionsOfOne + 1 {
+			conn, err := dialer.Dial("tcp", b.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if i == 0 {
+				first = conn
+			}
+			if i == api.MaxConnectionsOfOne && !answers(conn) { // so all have been let in
+				t.Errorf("%s: the last connection was closed", address)
+			}
+		}
+		if got := answers(first); got != all {
+			t.Errorf("%s: the first connection is open: %v, want %v", address, got, all)
+		}
+	}
+}
+
+// answers makes a request over a connection.
+func answers(conn net.Conn) bool {
+	if _, err := io.WriteString(conn, "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+		return false
+	}
+	n, _ := conn.Read(make([]byte, 1))
+	return n == 1
 }

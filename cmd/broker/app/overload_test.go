@@ -23,7 +23,7 @@ func far(t *testing.T, change func(*app.Options)) clicks.Person {
 	link := storetest.StartLink(t, redis.Addr)
 	dir := t.TempDir()
 	newKey(t, dir)
-	o := app.Options{Config: loadConfig(t, configFile(dir, link.Addr, freeAddress(t), freeAddress(t)))}
+	o := app.Options{Config: loadConfig(t, crowded(t, configFile(dir, link.Addr, freeAddress(t), freeAddress(t))))}
 	if change != nil {
 		change(&o)
 	}

@@ -47,7 +47,7 @@ func TestASoakLeavesNothingBehind(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	dir := t.TempDir()
 	newKey(t, dir)
-	text := changed(t, configFile(dir, redis.Addr, freeAddress(t), freeAddress(t)), noLimits,
+	text := changed(t, crowded(t, configFile(dir, redis.Addr, freeAddress(t), freeAddress(t))), noLimits,
 		"{per_address_burst: 100000, per_account_rate: 100, per_account_burst: 1000, per_server_rate: 80, per_server_burst: 100}")
 	b := start(t, app.Options{Config: loadConfig(t, text)})
 	waitReady(t, b.operators)

@@ -45,7 +45,8 @@ time of a click counts from the instant at which it was meant to begin.
 It reads the brokers' configuration, for their store and address. In the store it
 makes links of accounts of its own (loadgen00001 and so on), and removes them at the
 end. The assertions that it gets go to nobody. All clicks come from one address: set
-broker.limits.per_address_rate and per_server_rate to 0, or 429 is what you measure.
+broker.limits.per_address_rate and per_server_rate to 0, or 429 is what you measure,
+and name that address in broker.trusted_proxies, or it has 512 connections at most.
 
 Exit codes: 0 every answer kept the contract, whether somebody was signed on or told
 to come again, 1 some did not (each is named), 2 bad usage or configuration,
