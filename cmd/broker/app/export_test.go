@@ -16,3 +16,6 @@ func Unshed(o *Options) { o.slots = -1 }
 func (b *Broker) Handlers() (public, operators http.Handler) {
 	return b.public.Handler, b.operators.Handler
 }
+
+// SlotsOf is how many clicks so many cores work on at once.
+func SlotsOf(cores int) int { return slotsOf(cores) }

@@ -80,3 +80,12 @@ func TestWithoutSheddingOverloadHurtsEverybody(t *testing.T) {
 		t.Errorf("signed on: got %.0f per second, want less than half of what it can: else the other test shows nothing", got)
 	}
 }
+
+// Few cores have short queues, and many leave the store's connections enough for all.
+func TestSlotsFollowTheCores(t *testing.T) {
+	for cores, want := range map[int]int{1: 8, 2: 16, 64: store.PoolSize/2 - 2} {
+		if got := app.SlotsOf(cores); got != want {
+			t.Errorf("%d cores: got %d slots, want %d", cores, got, want)
+		}
+	}
+}
