@@ -11,9 +11,9 @@ import (
 // would wait until nobody wants the answer any more.
 const slotWait = 50 * time.Millisecond
 
-// doubtedSlots is how many doubted clicks are worked on at once: few beside the
-// slots that all have, so that a flood costs little, and enough for the real clicks
-// of the server that it comes from.
+// doubtedSlots is how many doubted clicks are worked on at once: so few that a flood
+// leaves slots to others, and enough for the real clicks of the server that it comes
+// from.
 const doubtedSlots = 4
 
 // errBusy: the request was not begun.
