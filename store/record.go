@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/binary"
-	"errors"
 	"strings"
 	"time"
 
@@ -35,8 +34,6 @@ type linkDigest [20]byte
 
 func newLinkDigest(d broker.Digest) linkDigest { return linkDigest(d[:digestSize]) }
 
-var errDamaged = errors.New("its record is damaged")
-
 // confirmed is an app's field without the superseded tokens.
 type confirmed struct {
 	// token is zero when no token is confirmed.
@@ -48,7 +45,7 @@ type confirmed struct {
 
 func decodeConfirmed(field string) (confirmed, error) {
 	if len(field) < confirmedSize {
-		return confirmed{}, errDamaged
+		return confirmed{}, ErrDamaged
 	}
 	text := []byte(field)
 	return confirmed{
@@ -62,7 +59,7 @@ func decodeConfirmed(field string) (confirmed, error) {
 // decodePrepared reads a slot: when its token was made.
 func decodePrepared(field string) (time.Time, error) {
 	if len(field) != preparedSize {
-		return time.Time{}, errDamaged
+		return time.Time{}, ErrDamaged
 	}
 	return decodeCreated([]byte(field[digestSize:])), nil
 }

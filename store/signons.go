@@ -35,11 +35,11 @@ func encodeGrant(g broker.Grant) ([]byte, error) {
 func decodeGrant(text string) (broker.Grant, error) {
 	var r grantRecord
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		return broker.Grant{}, fmt.Errorf("decode grant: %w", err)
+		return broker.Grant{}, fmt.Errorf("%w: decode grant: %w", ErrDamaged, err)
 	}
 	token, err := base64.RawURLEncoding.DecodeString(r.Token)
 	if err != nil || len(token) != len(broker.Digest{}) {
-		return broker.Grant{}, fmt.Errorf("decode grant: its token digest is damaged")
+		return broker.Grant{}, fmt.Errorf("%w: decode grant: token digest", ErrDamaged)
 	}
 	return broker.Grant{
 		Token:      broker.Digest(token),
@@ -83,11 +83,11 @@ func (s *Store) Issue(ctx context.Context, in broker.Issue) (broker.Issued, erro
 		}
 	}
 	if len(reply) != 2 || reply[0] != "ok" {
-		return broker.Issued{}, fmt.Errorf("issue: Redis answered %d values, which is not known", len(reply))
+		return broker.Issued{}, fmt.Errorf("issue: %w: Redis answered %d values, which is not known", ErrDamaged, len(reply))
 	}
 	created, err := strconv.ParseInt(reply[1], 10, 64)
 	if err != nil {
-		return broker.Issued{}, fmt.Errorf("issue: creation time of the link: %w", err)
+		return broker.Issued{}, fmt.Errorf("issue: %w: creation time of the link: %w", ErrDamaged, err)
 	}
 	return broker.Issued{Created: time.Unix(created, 0)}, nil
 }
@@ -117,11 +117,11 @@ func (s *Store) Redeem(ctx context.Context, in broker.Redeem) (broker.Redemption
 		return broker.Redemption{Outcome: broker.Unknown}, nil
 	}
 	if len(reply) != 4 {
-		return broker.Redemption{}, fmt.Errorf("redeem: Redis answered %d values, want 4", len(reply))
+		return broker.Redemption{}, fmt.Errorf("redeem: %w: Redis answered %d values, want 4", ErrDamaged, len(reply))
 	}
 	outcome, ok := outcomes[reply[0]]
 	if !ok {
-		return broker.Redemption{}, fmt.Errorf("redeem: Redis answered an outcome that is not known")
+		return broker.Redemption{}, fmt.Errorf("redeem: %w: Redis answered an outcome that is not known", ErrDamaged)
 	}
 	grant, err := decodeGrant(reply[1])
 	if err != nil {
@@ -131,7 +131,7 @@ func (s *Store) Redeem(ctx context.Context, in broker.Redeem) (broker.Redemption
 	if reply[3] != "" {
 		at, err := strconv.ParseInt(reply[3], 10, 64)
 		if err != nil {
-			return broker.Redemption{}, fmt.Errorf("redeem: time of the redemption: %w", err)
+			return broker.Redemption{}, fmt.Errorf("redeem: %w: time of the redemption: %w", ErrDamaged, err)
 		}
 		found.RedeemedAt = time.Unix(at, 0)
 	}

@@ -6,16 +6,17 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/sony/gobreaker/v2"
 	"go.uber.org/zap"
 
 	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/store"
 )
 
 const (
-	// tripAfter is how many calls in a row must fail before the store counts as
-	// lost. With one node of a cluster lost, calls of the others come in between.
+	// tripAfter is how many calls in a row must find Redis away or unable to work before
+	// the store counts as lost. With one node of a cluster lost, calls of the others come
+	// in between.
 	tripAfter = 20
 	// probeEvery is how often one call is let through while it is lost: it is back
 	// for everybody within that time.
@@ -38,14 +39,14 @@ func newBreaker(s broker.SignOns, log *zap.Logger) *breaker {
 		Timeout:     probeEvery,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
 		IsSuccessful: func(err error) bool {
-			_, denied := errors.AsType[*broker.DeniedError](err)
-			if err != nil && !denied {
+			if store.Lost(err) {
 				last = err
+				return false
 			}
-			return err == nil || denied
+			return true // also an error: a Redis that complains of one record is there
 		},
-		// The client went away, or a script of ours complains of one record.
-		IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) || redis.HasErrorPrefix(err, "LATCHKEY") },
+		// The client went away, which says nothing of the store.
+		IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case from == gobreaker.StateClosed:

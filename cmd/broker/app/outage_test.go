@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -177,7 +178,7 @@ func TestAnOutageIsToldOnce(t *testing.T) {
 	for range 2 {
 		click()
 	}
-	in.SetError("ERR the store is away")
+	in.SetError("LOADING Redis is loading the dataset in memory")
 	for range 30 {
 		click()
 	}
@@ -189,5 +190,38 @@ func TestAnOutageIsToldOnce(t *testing.T) {
 	click()
 	if lost, back := told("the store does not answer"), told("the store answers again"); lost != 1 || back != 1 {
 		t.Errorf("after it: told %d times that it is lost and %d times that it is back, want 1 and 1", lost, back)
+	}
+}
+
+// Records that cannot be read shut out their own people and nobody else, however many
+// of them are asked for in a row.
+func TestDamagedRecordsAreNoOutage(t *testing.T) {
+	t.Parallel()
+	core, seen := observer.New(zap.InfoLevel)
+	in, err := embedded.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = in.Close() })
+	dir := t.TempDir()
+	newKey(t, dir)
+	text := changed(t, configFile(dir, "127.0.0.1:6379", freeAddress(t), freeAddress(t)), "store: {", "store: {mode: embedded, ")
+	b := start(t, app.Options{Config: loadConfig(t, text), Log: zap.New(core), Embedded: in})
+	waitReady(t, b.operators)
+	token := addLink(t, b.Store(), "latchkey_billing")
+	for i := range 30 {
+		link := broker.Link{Account: broker.Account{Server: "web01", User: fmt.Sprint("user", i)}, App: "latchkey_billing"}
+		key := "latchkey:acct:{" + link.Tag() + "}" + link.Account.String()
+		if err := in.Client().Set(t.Context(), key, "not a hash", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		form := url.Values{"token": {token.Reveal()}, "subscriber_unique_id": {"1234"}, "attempt": {"3"}}
+		if status, body := postForm(t, broker.AutologinURL(b.url, link), form, nil); status != http.StatusServiceUnavailable {
+			t.Errorf("damaged record: got %d %s, want 503", status, body)
+		}
+	}
+	autologin(t, b.url, "latchkey_billing", token)
+	if lost := seen.FilterMessageSnippet("the store does not answer").Len(); lost != 0 {
+		t.Errorf("told %d times that the store is lost, want never: it answered", lost)
 	}
 }
