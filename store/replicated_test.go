@@ -111,6 +111,28 @@ func TestWithoutItsReplicaNobodyIsLetIn(t *testing.T) {
 	wantOutcome(t, p.atPrimary, "replica back, another", token, newClaim(t), broker.Used)
 }
 
+// Nobody is told of a redemption either before replicas have it: after a failover it
+// might not have been one. WAIT is about the writes of its connection, so each answer
+// about a redemption writes. (Redis 7.0 also waits after reading; 7.2 does not.)
+func TestWhatTellsOfARedemptionWrites(t *testing.T) {
+	server := storetest.StartRedis(t)
+	client := server.Client()
+	s := store.New(store.Config{Client: client, KeyPrefix: keyPrefix, Replicas: 1, ReplicaTimeout: time.Millisecond})
+	token, claim := issue(t, s, billing, register(t, s, billing)), newClaim(t)
+	for _, tt := range []struct {
+		name  string
+		claim broker.Claim
+	}{{"its claimant", claim}, {"its claimant again", claim}, {"another", newClaim(t)}} {
+		if err := client.ConfigResetStat(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		wantNotReplicated(t, client, tt.name, token, tt.claim)
+		if stats := client.Info(t.Context(), "commandstats").Val(); !strings.Contains(stats, "cmdstat_set:calls=1,") {
+			t.Errorf("%s: got no write, want one:\n%s", tt.name, stats)
+		}
+	}
+}
+
 // In a split the former primary has no replica, and lets nobody in.
 func TestASplitLetsOneInOnce(t *testing.T) {
 	p := startPair(t)

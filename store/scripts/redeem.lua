@@ -34,6 +34,11 @@ local claim, proxy, at = string.match(taken, '^(%w+),(%w*),(%-?%d+)$')
 if taken ~= '' and not claim then
   return redis.error_reply('LATCHKEY a one-time token record is damaged')
 end
+-- What tells of a redemption counts when replicas have that: it is written again, so
+-- that what the caller waits for comes after it.
+if claim and ARGV[6] == 'replicated' and string.sub(bound, 1, 10) == 'replicated' then
+  redis.call('SET', KEYS[1], record, 'KEEPTTL')
+end
 local same = claim and (claim == ARGV[2] or (proxy ~= '' and proxy == ARGV[3]))
 if claim and not same then return {'used', grant, claim, at} end
 
@@ -50,11 +55,7 @@ if not mine or redis.call('PTTL', KEYS[1]) <= tonumber(ARGV[5]) then
   return {'expired', grant, claim or '', at or ''}
 end
 
-if claim then
-  -- Written again, so that what the caller waits for comes after the redemption.
-  if string.sub(bound, 1, 10) == 'replicated' then redis.call('SET', KEYS[1], record, 'KEEPTTL') end
-  return {'repeated', grant, claim, at}
-end
+if claim then return {'repeated', grant, claim, at} end
 redis.call('SET', KEYS[1],
   bound .. '|' .. redeemer .. '|' .. ARGV[2] .. ',' .. ARGV[3] .. ',' .. ARGV[4] .. '|' .. grant, 'KEEPTTL')
 return {'granted', grant, ARGV[2], ARGV[4]}
