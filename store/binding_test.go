@@ -117,9 +117,7 @@ func follow(t *testing.T, client redis.UniversalClient, addr string) {
 	if err := client.SlaveOf(t.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the replica", func() bool {
-		return strings.Contains(client.Info(t.Context(), "replication").Val(), "master_link_status:up")
-	})
+	waitForSync(t, client)
 }
 
 func promote(t *testing.T, client redis.UniversalClient) {

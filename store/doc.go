@@ -58,7 +58,8 @@
 // tokens in flight survive one failover: besides its issuer a token is honoured by a
 // process that ran already when it was issued and was promoted from the issuer's own
 // history. So a primary that restarts from an old disk does not honour it, nor does a
-// replica that has copied one. The promise holds when every replica that may be
+// replica that has copied one. (Which process ran first is read off the clocks of both
+// machines, to the second.) The promise holds when every replica that may be
 // promoted has to confirm: with fewer, one that lacks the redemption may become the
 // primary. When one of them is away, nobody is signed on. A token that counts on
 // replicas is expired for a broker that does not ask them.

@@ -3,6 +3,7 @@ package store_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +15,8 @@ import (
 )
 
 // Of a primary that is killed behind three Sentinels, over and over, no token is
-// redeemed a second time at the next one, however late its replicas hear of things.
+// redeemed a second time at the next one, however late its replicas hear of things, and
+// with durability replicated one that nobody has used works there.
 // TEST_KILLS is how many are killed over all delays.
 func TestKilledPrimariesLeaveNoDoubles(t *testing.T) {
 	t.Parallel()
@@ -24,26 +26,46 @@ func TestKilledPrimariesLeaveNoDoubles(t *testing.T) {
 		t.Run(fmt.Sprint(delay), func(t *testing.T) {
 			t.Parallel()
 			set := storetest.StartReplicated(t, storetest.ReplicatedConfig{Delay: delay})
-			s := store.New(store.Config{Client: open(t, set.Options()), KeyPrefix: keyPrefix})
-			tr := startTraffic(t, s, 4)
+			all := startTraffics(t, set.Options(), len(set.Nodes)-1, 4)
 			var longest time.Duration
 			for range kills {
-				tr.flow(50 + rand.IntN(50))
-				tr.longestGap()
+				all.flow(50 + rand.IntN(50))
+				keepThem(t, set, all)
+				all.longestGap()
 				killed := set.Primary()
 				set.Kill(killed)
 				set.WaitForPrimary(killed)
-				tr.flow(10)
-				longest = max(longest, tr.longestGap())
-				tr.sweep()
+				all.flow(10)
+				longest = max(longest, all.longestGap())
+				all.sweep()
 				set.Restart(killed)
 				set.WaitForReplicas()
+				all.wantKept()
+				all.sweep()
 			}
-			tr.end()
 			t.Logf("%d kills, delay %v, longest time without writes %v", kills, delay, longest)
-			tr.history.Want(t, storetest.GoneForGood)
+			all.end(t, storetest.GoneForGood)
 		})
 	}
+}
+
+// servers returns the processes.
+func servers(set *storetest.Replicated) []*storetest.RedisServer {
+	var all []*storetest.RedisServer
+	for _, n := range set.Nodes {
+		all = append(all, n.Server)
+	}
+	return all
+}
+
+// keepThem issues tokens for later, and waits until all replicas have them.
+func keepThem(t *testing.T, set *storetest.Replicated, all traffics) {
+	t.Helper()
+	waitForAge(t, servers(set)...)
+	all.keep()
+	client := redis.NewClient(&redis.Options{Addr: set.Primary().Server.Addr})
+	defer client.Close()
+	waitForReplicas(t, client, len(set.Nodes)-1, worker(0))
 }
 
 // A new primary behind Sentinels is found as soon as they name it, whether the former
@@ -95,14 +117,17 @@ func TestANewPrimaryIsFound(t *testing.T) {
 func TestALostRedemptionIsNotMadeAgain(t *testing.T) {
 	t.Parallel()
 	set := storetest.StartReplicated(t, storetest.ReplicatedConfig{})
-	both := issueTwins(t, set.Options())
+	waitForAge(t, servers(set)...)
+	both := issueTwins(t, set.Options(), durabilities(2, store.Hasty()))
 	primary := set.Primary()
-	waitForReplicas(t, primary.Server.Client(), 2)
+	waitForReplicas(t, primary.Server.Client(), 2, bob)
 	primary.Peers.BlackHole()
 	both.redeem(t, primary.Server.Options())
 	set.Kill(primary)
 	set.WaitForPrimary(primary)
-	both.redeem(t, set.Options())
+	set.Restart(primary) // with durability replicated nobody is let in before
+	set.WaitForReplicas()
+	both.redeemForGood(t, set.Options())
 	both.want(t, storetest.GoneForGood)
 }
 
@@ -111,40 +136,25 @@ func TestALostRedemptionIsNotMadeAgain(t *testing.T) {
 func TestASplitLetsNobodyInTwice(t *testing.T) {
 	t.Parallel()
 	set := storetest.StartReplicated(t, storetest.ReplicatedConfig{})
-	both := issueTwins(t, set.Options())
+	waitForAge(t, servers(set)...)
+	both := issueTwins(t, set.Options(), durabilities(2, store.Hasty()))
 	former := set.Primary()
-	waitForReplicas(t, former.Server.Client(), 2)
+	waitForReplicas(t, former.Server.Client(), 2, bob)
 	former.Peers.Cut()
 	set.WaitForPrimary(former)
 	both.redeem(t, set.Options())
 	both.redeem(t, former.Server.Options())
 
-	s := store.New(store.Config{Client: former.Server.Client(), KeyPrefix: keyPrefix})
-	atFormer := startTraffic(t, s, 2)
-	atNext := startTraffic(t, store.New(store.Config{Client: open(t, set.Options()), KeyPrefix: keyPrefix}), 2)
-	atFormer.flow(50)
-	atNext.flow(50)
+	atFormer, atNext := startTraffics(t, former.Server.Options(), 2, 2), startTraffics(t, set.Options(), 2, 2)
+	slices.Concat(atFormer, atNext).flow(50)
 	set.Reconnect(former)
 	set.WaitForReplicas()
-	atFormer.end()
-	atNext.end()
-	both.redeem(t, set.Options())
+	atNext.flow(100)
+	both.redeemForGood(t, set.Options())
 	both.want(t, storetest.GoneForSome)
-	atFormer.history.Want(t, storetest.GoneForGood)
-	atNext.history.Want(t, storetest.GoneForGood)
-}
-
-// waitForReplicas waits until n replicas have all that was written. WAIT is about the
-// writes of its own connection, so one is made first, in the slot of bob.
-func waitForReplicas(t *testing.T, primary redis.UniversalClient, n int) {
-	t.Helper()
-	conn := primary.(*redis.Client).Conn()
-	defer conn.Close()
-	if err := conn.Set(t.Context(), "{"+bob.Tag()+"}written-last", 1, time.Minute).Err(); err != nil {
-		t.Fatal(err)
+	atNext.end(t, storetest.GoneForGood)
+	if v := atFormer[1].history.Check(storetest.GoneForGood); v.LetIn != 0 {
+		t.Errorf("replicated, at a primary that has lost its replicas: got %v, want nobody let in", v)
 	}
-	waitFor(t, "the replicas to have everything", func() bool {
-		have, err := conn.Do(t.Context(), "WAIT", n, 1000).Int()
-		return err == nil && have >= n
-	})
+	atFormer[:1].end(t, storetest.GoneForGood)
 }

@@ -115,11 +115,17 @@ func loseReplies(t *testing.T, proxy *storetest.Proxy, s *store.Store, drops int
 // untilAnswered makes a call until its reply arrives.
 func untilAnswered(t *testing.T, what string, call func() error) {
 	t.Helper()
-	var err error
+	if err := answered(call); err != nil {
+		t.Fatal(fmt.Errorf("%s, a hundred times: %w", what, err))
+	}
+}
+
+// answered is untilAnswered for other goroutines than the test's.
+func answered(call func() error) (err error) {
 	for range 100 {
 		if err = call(); err == nil {
-			return
+			return nil
 		}
 	}
-	t.Fatal(fmt.Errorf("%s, a hundred times: %w", what, err))
+	return err
 }

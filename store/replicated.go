@@ -17,17 +17,16 @@ const replicaTimeout = 150 * time.Millisecond
 // again.
 var ErrNotReplicated = errors.New("too few replicas have confirmed it in time")
 
-func (s *Store) durability() string {
-	if s.replicas > 0 {
-		return "replicated"
-	}
-	return "local"
-}
+// What a one-time token counts on: the Redis that issued it, or replicas.
+const (
+	local      = "local"
+	replicated = "replicated"
+)
 
-// replicated runs a script and waits until its writes have reached replicas (WAIT),
+// runReplicated runs a script and waits until its writes have reached replicas (WAIT),
 // in one round trip on one connection: WAIT is about the writes of its connection
 // (Redis documentation, WAIT).
-func (s *Store) replicated(ctx context.Context, script *redis.Script, keys []string, args []any) ([]string, error) {
+func (s *Store) runReplicated(ctx context.Context, script *redis.Script, keys []string, args []any) ([]string, error) {
 	node, err := s.nodeOf(ctx, keys[0])
 	if err != nil {
 		return nil, err
@@ -35,13 +34,13 @@ func (s *Store) replicated(ctx context.Context, script *redis.Script, keys []str
 	run := func() ([]string, error) {
 		pipe := node.Pipeline()
 		reply := pipe.EvalSha(ctx, script.Hash(), keys, args...)
-		confirmed := pipe.Do(ctx, "WAIT", s.replicas, s.patience.Milliseconds())
+		have := pipe.Do(ctx, "WAIT", s.replicas, s.patience.Milliseconds())
 		_, _ = pipe.Exec(ctx) // each reply has its own error
 		values, err := reply.StringSlice()
 		if err != nil {
 			return nil, err
 		}
-		switch n, err := confirmed.Int(); {
+		switch n, err := have.Int(); {
 		case err != nil:
 			return nil, fmt.Errorf("wait for replicas: %w", err)
 		case n < s.replicas:

@@ -30,11 +30,7 @@ func startPair(t *testing.T) *pair {
 	p.toPrimary, p.toReplica = p.primary.Client(), p.replica.Client()
 	follow(t, p.toReplica, p.primary.Addr)
 	p.atPrimary, p.atReplica = replicatedStore(p.toPrimary), replicatedStore(p.toReplica)
-	// A process must be older than a token, in whole seconds, to be known for it.
-	waitFor(t, "the replica to be two seconds old", func() bool {
-		_, uptime, _ := strings.Cut(p.toReplica.Info(t.Context(), "server").Val(), "uptime_in_seconds:")
-		return uptime != "" && !strings.HasPrefix(uptime, "0\r") && !strings.HasPrefix(uptime, "1\r")
-	})
+	waitForAge(t, p.replica)
 	return p
 }
 
@@ -137,7 +133,7 @@ func TestWhatTellsOfARedemptionWrites(t *testing.T) {
 func TestASplitLetsOneInOnce(t *testing.T) {
 	p := startPair(t)
 	token := issue(t, p.atPrimary, billing, register(t, p.atPrimary, billing))
-	waitForReplicas(t, p.toPrimary, 1)
+	waitForReplicas(t, p.toPrimary, 1, bob)
 	promote(t, p.toReplica) // the former primary does not know
 	wantNotReplicated(t, p.toPrimary, "at the former primary", token, newClaim(t))
 	third := storetest.StartRedis(t)
@@ -155,7 +151,7 @@ func TestTokensOfTheOtherDurability(t *testing.T) {
 	wantOutcome(t, bound, "replicated token, broker that binds", issue(t, p.atPrimary, billing, link), newClaim(t), broker.Expired)
 	mine, unspent := issue(t, bound, billing, link), issue(t, bound, billing, link)
 	wantOutcome(t, p.atPrimary, "bound token, broker that replicates", mine, newClaim(t), broker.Granted)
-	waitForReplicas(t, p.toPrimary, 1)
+	waitForReplicas(t, p.toPrimary, 1, bob)
 	promote(t, p.toReplica)
 	third := storetest.StartRedis(t)
 	follow(t, third.Client(), p.replica.Addr)

@@ -2,9 +2,13 @@ package store_test
 
 import (
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/storetest"
@@ -18,20 +22,42 @@ func TestRestartsLeaveNoDoubles(t *testing.T) {
 	for _, kind := range storetest.Persistences() {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			server := storetest.StartRedis(t, kind.Args()...)
-			tr := startTraffic(t, store.New(store.Config{Client: open(t, server.Options()), KeyPrefix: keyPrefix}), 2)
+			server, replica := startWithReplica(t, kind)
+			all := startTraffics(t, server.Options(), 1, 2)
 			for range kills {
-				tr.flow(50 + rand.IntN(50))
+				all.flow(50 + rand.IntN(50))
 				server.Kill()
 				server.Start()
-				tr.flow(10)
-				tr.sweep()
+				all.flow(10)
+				all.sweep()
+				waitForSync(t, replica)
+				all.sweep()
 			}
-			tr.end()
-			t.Logf("%d kills, longest time without writes %v", kills, tr.longestGap())
-			tr.history.Want(t, storetest.GoneForGood)
+			t.Logf("%d kills, longest time without writes %v", kills, all.longestGap())
+			all.end(t, storetest.GoneForGood)
 		})
 	}
+}
+
+// startWithReplica starts a primary and a replica, which finds it again after a restart.
+func startWithReplica(t *testing.T, kind storetest.Persistence) (server *storetest.RedisServer, replica redis.UniversalClient) {
+	t.Helper()
+	server = storetest.StartRedis(t, append(kind.Args(), "--repl-diskless-sync-delay", "0")...)
+	host, port, err := net.SplitHostPort(server.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replica = storetest.StartRedis(t, "--replicaof", host+" "+port).Client()
+	waitForSync(t, replica)
+	return server, replica
+}
+
+// waitForSync waits until a replica has what its primary has.
+func waitForSync(t *testing.T, replica redis.UniversalClient) {
+	t.Helper()
+	waitFor(t, "the replica", func() bool {
+		return strings.Contains(replica.Info(t.Context(), "replication").Val(), "master_link_status:up")
+	})
 }
 
 // A machine that loses power comes back with its disk as it was a moment before, and
@@ -41,18 +67,22 @@ func TestAnOldDiskRedeemsNothing(t *testing.T) {
 	for _, kind := range []storetest.Persistence{storetest.Snapshots, storetest.AOFEverySecond, storetest.AOFAlways} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			server := storetest.StartRedis(t, kind.Args()...)
-			both := issueTwins(t, server.Options())
-			if err := server.Client().Save(t.Context()).Err(); err != nil {
-				t.Fatal(err)
-			}
+			server, replica := startWithReplica(t, kind)
+			both := issueTwins(t, server.Options(), durabilities(1, store.Trusting()))
+			client := server.Client()
+			waitFor(t, "a snapshot", func() bool { return client.Save(t.Context()).Err() == nil }) // another may be on its way
+			waitFor(t, "the append-only file", func() bool {
+				_, pending, appends := strings.Cut(client.Info(t.Context(), "persistence").Val(), "aof_buffer_length:")
+				return !appends || strings.HasPrefix(pending, "0\r")
+			})
 			old := filepath.Join(t.TempDir(), "disk")
 			copyDisk(t, old, server.Dir)
-			both.redeem(t, server.Options())
+			both.redeemForGood(t, server.Options())
 			server.Kill()
 			copyDisk(t, server.Dir, old)
 			server.Start()
-			both.redeem(t, server.Options())
+			waitForSync(t, replica)
+			both.redeemForGood(t, server.Options())
 			both.want(t, storetest.GoneForGood)
 		})
 	}
@@ -79,12 +109,13 @@ func TestAClusterLeavesNoDoubles(t *testing.T) {
 	t.Parallel()
 	const workers = 4
 	cluster := storetest.StartCluster(t, storetest.AOFEverySecond)
-	tr := startTraffic(t, store.New(store.Config{Client: open(t, cluster.Options()), KeyPrefix: keyPrefix}), workers)
+	all := startTraffics(t, cluster.Options(), 1, workers)
 	slot := cluster.Slot("{" + worker(0).Tag() + "}")
 	settle := func() {
-		tr.flow(20)
-		tr.sweep()
+		all.flow(20)
+		all.sweep()
 		cluster.WaitReady()
+		all.sweep()
 	}
 	kills := storetest.Amount(t, "TEST_RESTARTS", 1, 20)
 	for range kills {
@@ -95,8 +126,12 @@ func TestAClusterLeavesNoDoubles(t *testing.T) {
 		cluster.MoveSlot(slot, home)
 		settle()
 
+		waitForAge(t, cluster.Nodes...)
+		all.keep()
+		waitForReplicas(t, home.Client(), 1, worker(0))
 		cluster.TakeOver(cluster.ReplicaOf(home))
 		settle()
+		all.wantKept()
 
 		killed := cluster.PrimaryOf(slot)
 		killed.Kill()
@@ -104,20 +139,21 @@ func TestAClusterLeavesNoDoubles(t *testing.T) {
 		settle()
 		killed.Start()
 		cluster.WaitReady()
+		settle()
 	}
-	tr.end()
-	t.Logf("%d kills, %[1]d replicas that took over, %d slots moved, longest time without writes %v", kills, 2*kills, tr.longestGap())
-	tr.history.Want(t, storetest.GoneForSome)
+	t.Logf("%d kills, %[1]d replicas that took over, %d slots moved, longest time without writes %v", kills, 2*kills, all.longestGap())
+	all.end(t, storetest.GoneForSome)
 }
 
 // A replica that takes over without having heard of redemptions.
 func TestATakeOverRedeemsNothing(t *testing.T) {
 	t.Parallel()
 	cluster := storetest.StartCluster(t, storetest.KeepsNothing)
-	both := issueTwins(t, cluster.Options())
+	waitForAge(t, cluster.Nodes...)
+	both := issueTwins(t, cluster.Options(), durabilities(1, store.Hasty()))
 	primary := cluster.PrimaryOf(cluster.Slot("{" + bob.Tag() + "}"))
 	replica, client := cluster.ReplicaOf(primary), primary.Client()
-	waitForReplicas(t, client, 1)
+	waitForReplicas(t, client, 1, bob)
 	// The replica loses its connection and gets no other.
 	for _, command := range [][]any{{"ACL", "SETUSER", "default", "-psync", "-sync"}, {"CLIENT", "KILL", "TYPE", "replica"}} {
 		if err := client.Do(t.Context(), command...).Err(); err != nil {
@@ -127,6 +163,6 @@ func TestATakeOverRedeemsNothing(t *testing.T) {
 	both.redeem(t, cluster.Options())
 	cluster.TakeOver(replica)
 	cluster.WaitReady()
-	both.redeem(t, cluster.Options())
+	both.redeemForGood(t, cluster.Options())
 	both.want(t, storetest.GoneForGood)
 }

@@ -171,7 +171,7 @@ func TestSettingsForSentinel(t *testing.T) {
 	s := store.New(store.Config{Client: as(t, o, "latchkey", "of-latchkey"), KeyPrefix: keyPrefix})
 	waitFor(t, "the store", func() bool { return s.LoadScripts(t.Context()) == nil })
 	link := register(t, s, billing)
-	waitForReplicas(t, toPrimary, 1)
+	waitForReplicas(t, toPrimary, 1, bob)
 	sentinels := redis.NewSentinelClient(&redis.Options{Addr: sentinel.Addr})
 	t.Cleanup(func() { _ = sentinels.Close() })
 	waitFor(t, "Sentinel to know the replica", func() bool {

@@ -73,7 +73,7 @@ func (s *Store) Issue(ctx context.Context, in broker.Issue) (broker.Issued, erro
 	}
 	keys, token := []string{s.accountKey(in.Link.Account), s.tokenKey(in.Token)}, newLinkDigest(in.LinkToken)
 	reply, err := s.issue.Run(ctx, s.client, keys, in.Link.App, token[:], in.Subscriber,
-		notBefore, keep, in.Redeemer, grant, s.durability()).StringSlice()
+		notBefore, keep, in.Redeemer, grant, s.durability).StringSlice()
 	if err != nil {
 		return broker.Issued{}, fmt.Errorf("issue: %w", err)
 	}
@@ -102,11 +102,11 @@ var outcomes = map[string]broker.Outcome{
 // Redeem implements broker.SignOns.
 func (s *Store) Redeem(ctx context.Context, in broker.Redeem) (broker.Redemption, error) {
 	keys := []string{s.tokenKey(in.Token)}
-	args := []any{in.Redeemer, in.Claim.ID(), in.ProxyClaim.ID(), in.At.Unix(), Retention.Milliseconds(), s.durability()}
+	args := []any{in.Redeemer, in.Claim.ID(), in.ProxyClaim.ID(), in.At.Unix(), Retention.Milliseconds(), s.durability}
 	var reply []string
 	var err error
-	if s.replicas > 0 {
-		reply, err = s.replicated(ctx, s.redeem, keys, args)
+	if s.durability == replicated {
+		reply, err = s.runReplicated(ctx, s.redeem, keys, args)
 	} else {
 		reply, err = s.redeem.Run(ctx, s.client, keys, args...).StringSlice()
 	}

@@ -38,10 +38,11 @@ type Config struct {
 
 // Store keeps everything in Redis. It is safe for concurrent use.
 type Store struct {
-	client   redis.UniversalClient
-	prefix   string
-	replicas int
-	patience time.Duration // with replicas
+	client     redis.UniversalClient
+	prefix     string
+	durability string        // as the scripts call it
+	replicas   int           // that have to confirm
+	patience   time.Duration // with them
 
 	issue, redeem, probe        *redis.Script
 	change, putLink, removeLink *redis.Script
@@ -56,7 +57,13 @@ type Store struct {
 
 // New returns a Store over a client.
 func New(cfg Config) *Store {
-	s := &Store{client: cfg.Client, prefix: cfg.KeyPrefix, replicas: cfg.Replicas, patience: cmp.Or(cfg.ReplicaTimeout, replicaTimeout)}
+	s := &Store{
+		client: cfg.Client, prefix: cfg.KeyPrefix,
+		durability: local, replicas: cfg.Replicas, patience: cmp.Or(cfg.ReplicaTimeout, replicaTimeout),
+	}
+	if cfg.Replicas > 0 {
+		s.durability = replicated
+	}
 	s.rates = redis_rate.NewLimiter(rateClient{cfg.Client})
 	load := func(parts ...string) *redis.Script {
 		loaded := script(parts...)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/storetest"
@@ -19,13 +21,76 @@ const (
 	// waiting is how many tokens a worker has issued and not yet redeemed, so that a
 	// replica has them when they are.
 	waiting = 16
-	// swept is how many of a worker's last tokens are tried again by others.
-	swept = 64
+	// swept is how many of a worker's last tokens are tried again by others, and
+	// sweepers how many others do that at once.
+	swept, sweepers = 64, 32
+	// keptTokens is how many tokens nobody uses until a failover is over.
+	keptTokens = 10
 )
+
+// traffics are one for each durability, side by side over one Redis.
+type traffics []*traffic
+
+// startTraffics starts them. replicas of those that there are have to confirm.
+func startTraffics(t *testing.T, o store.Options, replicas, workers int) traffics {
+	t.Helper()
+	client := open(t, o)
+	var all traffics
+	for _, d := range durabilities(replicas, nil) {
+		all = append(all, startTraffic(t, d, client, workers))
+	}
+	return all
+}
+
+// flow waits until every worker has issued n more tokens, or a quarter of that where a
+// token takes longer.
+func (all traffics) flow(n int) {
+	flowed := make([]func() bool, len(all))
+	for i, tr := range all {
+		if flowed[i] = tr.flowed(n); tr.replicas > 0 {
+			flowed[i] = tr.flowed(n / 4)
+		}
+	}
+	waitFor(all[0].t, "every worker to issue tokens", func() bool {
+		return !slices.ContainsFunc(flowed, func(done func() bool) bool { return !done() })
+	})
+}
+
+// longestGap is that of the durability that does not wait.
+func (all traffics) longestGap() time.Duration { return all[0].longestGap() }
+
+func (all traffics) keep() {
+	for _, tr := range all {
+		tr.keep()
+	}
+}
+
+func (all traffics) wantKept() {
+	for _, tr := range all {
+		tr.wantKept()
+	}
+}
+
+func (all traffics) sweep() {
+	for _, tr := range all {
+		tr.sweep()
+	}
+}
+
+// end stops all workers, and ends the test unless every history follows the rule.
+func (all traffics) end(t *testing.T, rule storetest.Rule) {
+	t.Helper()
+	for _, tr := range all {
+		tr.end()
+		t.Log(tr.name)
+		tr.history.Want(t, rule)
+	}
+}
 
 // traffic is what goes on in a store while its Redis is ill-treated: workers issue
 // tokens, redeem them, and try again, as somebody else, what was redeemed.
 type traffic struct {
+	durability
 	t       *testing.T
 	s       *store.Store
 	signOns broker.SignOns
@@ -36,12 +101,14 @@ type traffic struct {
 
 	mu      sync.Mutex
 	workers map[broker.Link]*progress
+	kept    []broker.OneTimeToken
 	// longest time in which a worker could issue no token.
 	longest time.Duration
 }
 
 // progress is how far a worker is.
 type progress struct {
+	record store.LinkRecord
 	issued int
 	last   time.Time
 	recent []broker.OneTimeToken
@@ -49,25 +116,25 @@ type progress struct {
 
 // startTraffic starts it with so many workers, each of which has an account. It ends
 // with end.
-func startTraffic(t *testing.T, s *store.Store, workers int) *traffic {
+func startTraffic(t *testing.T, d durability, client redis.UniversalClient, workers int) *traffic {
 	t.Helper()
-	history := storetest.NewHistory()
+	s, history := store.New(d.config(client)), storetest.NewHistory()
 	ctx, cancel := context.WithCancel(t.Context())
 	tr := &traffic{
-		t: t, s: s, signOns: history.Over(s), history: history, cancel: cancel,
+		durability: d, t: t, s: s, signOns: history.Over(s), history: history, cancel: cancel,
 		workers: map[broker.Link]*progress{},
 	}
 	t.Cleanup(tr.end)
-	tokens := map[broker.Link]broker.LinkToken{}
 	for i := range workers {
 		link := broker.Link{Account: worker(i), App: "latchkey_billing"}
-		tokens[link] = ok(broker.NewLinkToken(rand.Reader))(t)
-		tr.workers[link] = &progress{last: time.Now()}
+		token := ok(broker.NewLinkToken(rand.Reader))(t)
+		record := store.LinkRecord{Link: link, Subscriber: "1234", Token: token.Digest(), Created: created}
+		tr.workers[link] = &progress{record: record, last: time.Now()}
 	}
-	for link, token := range tokens {
-		tr.wg.Go(func() { tr.work(ctx, link, token) })
+	for _, p := range tr.workers {
+		tr.wg.Go(func() { tr.work(ctx, p) })
 	}
-	tr.flow(10)
+	waitFor(t, "every worker to issue tokens", tr.flowed(10))
 	return tr
 }
 
@@ -82,21 +149,20 @@ func (tr *traffic) end() {
 	tr.wg.Wait()
 }
 
-// flow waits until every worker has issued n more tokens.
-func (tr *traffic) flow(n int) {
-	tr.t.Helper()
+// flowed returns whether every worker has issued n more tokens than now.
+func (tr *traffic) flowed(n int) func() bool {
 	until := tr.issued()
 	for link := range until {
 		until[link] += n
 	}
-	waitFor(tr.t, "every worker to issue tokens", func() bool {
+	return func() bool {
 		for link, now := range tr.issued() {
 			if now < until[link] {
 				return false
 			}
 		}
 		return true
-	})
+	}
 }
 
 // issued returns how many tokens each worker has issued.
@@ -120,8 +186,7 @@ func (tr *traffic) longestGap() time.Duration {
 	return longest
 }
 
-func (tr *traffic) work(ctx context.Context, link broker.Link, token broker.LinkToken) {
-	record := store.LinkRecord{Link: link, Subscriber: "1234", Token: token.Digest(), Created: created}
+func (tr *traffic) work(ctx context.Context, p *progress) {
 	pace := time.NewTicker(2 * time.Millisecond) // the processor is needed elsewhere, too
 	defer pace.Stop()
 	var open []broker.OneTimeToken
@@ -129,10 +194,11 @@ func (tr *traffic) work(ctx context.Context, link broker.Link, token broker.Link
 		if ctx.Err() != nil {
 			return
 		}
-		once, issued := tr.issue(ctx, record)
+		once, issued := tr.issue(ctx, p.record)
 		if !issued {
 			continue
 		}
+		tr.note(p, once)
 		open = append(open, once)
 		if len(open) <= waiting {
 			continue
@@ -161,16 +227,51 @@ func (tr *traffic) issue(ctx context.Context, record store.LinkRecord) (broker.O
 	if err != nil {
 		return once, false
 	}
+	return once, true
+}
+
+// note remembers a token that a worker has issued.
+func (tr *traffic) note(p *progress, once broker.OneTimeToken) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	now := time.Now()
-	p := tr.workers[record.Link]
 	tr.longest = max(tr.longest, now.Sub(p.last))
 	p.last = now
 	p.issued++
 	p.recent = append(p.recent, once)
 	p.recent = p.recent[max(0, len(p.recent)-swept):]
-	return once, true
+}
+
+// keep issues tokens of the first worker's account that nobody uses for now.
+func (tr *traffic) keep() {
+	tr.t.Helper()
+	record := tr.workers[broker.Link{Account: worker(0), App: "latchkey_billing"}].record
+	for tr.kept = nil; len(tr.kept) < keptTokens; {
+		waitFor(tr.t, "a token", func() bool {
+			once, issued := tr.issue(tr.t.Context(), record)
+			if issued {
+				tr.kept = append(tr.kept, once)
+			}
+			return issued
+		})
+	}
+}
+
+// wantKept uses them after a failover: those survive it that count on replicas.
+func (tr *traffic) wantKept() {
+	tr.t.Helper()
+	for _, token := range tr.kept {
+		claim := newClaim(tr.t)
+		var found broker.Redemption
+		untilAnswered(tr.t, "redeem", func() (err error) {
+			found, err = tr.signOns.Redeem(tr.t.Context(), broker.Redeem{Token: token, Redeemer: "browser", Claim: claim, At: created})
+			return err
+		})
+		survived := found.Outcome == broker.Granted || found.Outcome == broker.Repeated
+		if survived != (tr.replicas > 0) {
+			tr.t.Errorf("%s: a token that nobody used before the failover: got outcome %d", tr.name, found.Outcome)
+		}
+	}
 }
 
 // redeem redeems as somebody new. What comes of it is in the history.
@@ -191,7 +292,18 @@ func (tr *traffic) sweep() {
 		tokens = slices.Concat(tokens, p.recent)
 	}
 	tr.mu.Unlock()
-	for _, token := range tokens {
-		tr.redeem(tr.t.Context(), token)
+	next := make(chan broker.OneTimeToken)
+	var wg sync.WaitGroup
+	for range sweepers {
+		wg.Go(func() {
+			for token := range next {
+				tr.redeem(tr.t.Context(), token)
+			}
+		})
 	}
+	for _, token := range tokens {
+		next <- token
+	}
+	close(next)
+	wg.Wait()
 }

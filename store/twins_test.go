@@ -1,76 +1,129 @@
 package store_test
 
 import (
+	"errors"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
 
-// twins are a store and one whose tokens are bound to nothing, over the same Redis.
-// What a test shows of the first is worth something when the second fails.
-type twins struct {
-	bound, unbound *twin
-}
+// twins are, for each durability, a store as it is and one that goes without a
+// protection, over the same Redis. What a test shows of the first is worth something
+// when the second fails.
+type twins []*twin
 
 type twin struct {
-	history *storetest.History
-	tokens  []broker.OneTimeToken
+	durability
+	sabotaged bool
+	history   *storetest.History
+	tokens    []*awaited
+}
+
+// awaited is a token, with those who were told to come again for it.
+type awaited struct {
+	token broker.OneTimeToken
+	again []broker.Claim
 }
 
 const twinTokens = 20
 
-// issueTwins issues tokens of both.
-func issueTwins(t *testing.T, o store.Options) twins {
+// issueTwins issues tokens of all.
+func issueTwins(t *testing.T, o store.Options, all []durability) twins {
 	t.Helper()
-	cfg := store.Config{Client: open(t, o), KeyPrefix: keyPrefix}
-	s := store.New(cfg)
-	waitFor(t, "the store", func() bool { return s.LoadScripts(t.Context()) == nil })
-	link := register(t, s, billing)
-	both := twins{&twin{history: storetest.NewHistory()}, &twin{history: storetest.NewHistory()}}
-	for _, one := range []*twin{both.bound, both.unbound} {
-		for range twinTokens {
-			in := issueInput(t, billing, link)
-			if _, err := one.history.Over(s).Issue(t.Context(), in); err != nil {
-				t.Fatal(err)
+	client := open(t, o)
+	var both twins
+	for _, d := range all {
+		s := store.New(d.config(client))
+		waitFor(t, "the store", func() bool { return s.LoadScripts(t.Context()) == nil })
+		link := register(t, s, billing)
+		for _, sabotaged := range []bool{false, true} {
+			one := &twin{durability: d, sabotaged: sabotaged, history: storetest.NewHistory()}
+			for range twinTokens {
+				in := issueInput(t, billing, link)
+				if _, err := one.history.Over(s).Issue(t.Context(), in); err != nil {
+					t.Fatal(err)
+				}
+				one.tokens = append(one.tokens, &awaited{token: in.Token})
 			}
-			one.tokens = append(one.tokens, in.Token)
+			both = append(both, one)
 		}
 	}
 	return both
 }
 
-// redeem redeems all tokens of both, as somebody new.
+// redeem redeems all tokens, as those who were told to come again and as somebody new.
 func (both twins) redeem(t *testing.T, o store.Options) {
 	t.Helper()
-	cfg := store.Config{Client: open(t, o), KeyPrefix: keyPrefix}
-	s, without := store.New(cfg), store.NewSabotaged(t, cfg, store.Unbound())
-	waitFor(t, "the store", func() bool { return s.LoadScripts(t.Context()) == nil && without.LoadScripts(t.Context()) == nil })
-	both.bound.redeem(t, s)
-	both.unbound.redeem(t, without)
+	o.Timeout = 2 * time.Second // more than patience, and it is not about time
+	client := open(t, o)
+	for _, one := range both {
+		s := store.New(one.config(client))
+		if one.sabotaged {
+			s = store.NewSabotaged(t, one.config(client), one.without)
+		}
+		waitFor(t, "the store", func() bool { return s.LoadScripts(t.Context()) == nil })
+		var all sync.WaitGroup // they may have to wait for replicas
+		for _, a := range one.tokens {
+			a.again = append(a.again, newClaim(t))
+			all.Go(func() { a.redeem(t, one.history.Over(s)) })
+		}
+		all.Wait()
+	}
 }
 
-func (one *twin) redeem(t *testing.T, s *store.Store) {
+// redeemForGood is redeem where replicas confirm, until nobody is told to come again.
+func (both twins) redeemForGood(t *testing.T, o store.Options) {
 	t.Helper()
-	for _, token := range one.tokens {
-		claim := newClaim(t)
-		untilAnswered(t, "redeem", func() error {
-			_, err := one.history.Over(s).Redeem(t.Context(), broker.Redeem{Token: token, Redeemer: "browser", Claim: claim, At: created})
+	waitFor(t, "replicas to confirm", func() bool {
+		both.redeem(t, o)
+		for _, one := range both {
+			if slices.ContainsFunc(one.tokens, func(a *awaited) bool { return len(a.again) > 0 }) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (a *awaited) redeem(t *testing.T, s broker.SignOns) {
+	var again []broker.Claim
+	for _, claim := range a.again {
+		err := answered(func() error {
+			_, err := s.Redeem(t.Context(), broker.Redeem{Token: a.token, Redeemer: "browser", Claim: claim, At: created})
+			if errors.Is(err, store.ErrNotReplicated) {
+				again = append(again, claim)
+				return nil
+			}
 			return err
 		})
+		if err != nil {
+			t.Errorf("redeem: %v", err)
+		}
 	}
+	a.again = again
 }
 
-// want ends the test unless every token of the first let in one, and every one of the
-// second let in two.
+// want ends the test unless every token of the intact stores let in one, and every one
+// of the sabotaged ones let in two.
 func (both twins) want(t *testing.T, rule storetest.Rule) {
 	t.Helper()
-	both.bound.history.Want(t, rule)
-	if v := both.bound.history.Check(rule); v.LetIn != twinTokens {
-		t.Errorf("bound tokens: got %d that let somebody in, want %d", v.LetIn, twinTokens)
-	}
-	if v := both.unbound.history.Check(rule); v.Doubles != twinTokens || len(v.Wrong) != twinTokens {
-		t.Errorf("unbound tokens: got %v, want %d doubles: this test would not see one", v, twinTokens)
+	for _, one := range both {
+		v := one.history.Check(rule)
+		switch {
+		case one.sabotaged:
+			if v.Doubles != twinTokens || len(v.Wrong) != twinTokens {
+				t.Errorf("%s without its protection: got %v, want %d doubles: this test would not see one", one.name, v, twinTokens)
+			}
+		case v.LetIn != twinTokens:
+			t.Errorf("%s: got %d tokens that let somebody in, want %d", one.name, v.LetIn, twinTokens)
+			fallthrough
+		default:
+			one.history.Want(t, rule)
+		}
 	}
 }
