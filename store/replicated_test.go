@@ -49,6 +49,7 @@ func wantNotReplicated(t *testing.T, c redis.UniversalClient, what string, token
 
 // Tokens in flight survive a failover, and those that were redeemed stay so.
 func TestReplicatedTokensSurviveAFailover(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	link := register(t, p.atPrimary, billing)
 	taken, unspent, first := issue(t, p.atPrimary, billing, link), issue(t, p.atPrimary, billing, link), newClaim(t)
@@ -69,6 +70,7 @@ func TestReplicatedTokensSurviveAFailover(t *testing.T) {
 // A primary that restarts in place from an old disk takes its replica along to what it
 // had: neither honours a token from before, not even when the replica is promoted then.
 func TestReplicatedTokensDoNotOutliveARestartInPlace(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	link := register(t, p.atPrimary, billing)
 	token := issue(t, p.atPrimary, billing, link)
@@ -94,6 +96,7 @@ func TestReplicatedTokensDoNotOutliveARestartInPlace(t *testing.T) {
 // While no replica confirms, nobody is let in, and nothing is lost: its claimant
 // gets the token when the replica is back.
 func TestWithoutItsReplicaNobodyIsLetIn(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	link := register(t, p.atPrimary, billing)
 	token, claim := issue(t, p.atPrimary, billing, link), newClaim(t)
@@ -111,6 +114,7 @@ func TestWithoutItsReplicaNobodyIsLetIn(t *testing.T) {
 // might not have been one. WAIT is about the writes of its connection, so each answer
 // about a redemption writes. (Redis 7.0 also waits after reading; 7.2 does not.)
 func TestWhatTellsOfARedemptionWrites(t *testing.T) {
+	t.Parallel()
 	server := storetest.StartRedis(t)
 	client := server.Client()
 	s := store.New(store.Config{Client: client, KeyPrefix: keyPrefix, Replicas: 1, ReplicaTimeout: time.Millisecond})
@@ -131,6 +135,7 @@ func TestWhatTellsOfARedemptionWrites(t *testing.T) {
 
 // In a split the former primary has no replica, and lets nobody in.
 func TestASplitLetsOneInOnce(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	token := issue(t, p.atPrimary, billing, register(t, p.atPrimary, billing))
 	waitForReplicas(t, p.toPrimary, 1, bob)
@@ -145,6 +150,7 @@ func TestASplitLetsOneInOnce(t *testing.T) {
 // A broker that does not wait for replicas must not redeem tokens that rely on it. One
 // that waits may redeem bound ones, where they are bound to.
 func TestTokensOfTheOtherDurability(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	bound := store.New(store.Config{Client: p.toPrimary, KeyPrefix: keyPrefix})
 	link := register(t, bound, billing)
@@ -160,6 +166,7 @@ func TestTokensOfTheOtherDurability(t *testing.T) {
 
 // A Redis that forgot the script gets it again, in the same call.
 func TestReplicatedScriptIsSentAgain(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	token, claim := issue(t, p.atPrimary, billing, register(t, p.atPrimary, billing)), newClaim(t)
 	if err := p.toPrimary.ScriptFlush(t.Context()).Err(); err != nil {
@@ -170,6 +177,7 @@ func TestReplicatedScriptIsSentAgain(t *testing.T) {
 
 // Durability replicated needs one right more than README.md's list.
 func TestReplicatedNeedsTheRightToWait(t *testing.T) {
+	t.Parallel()
 	server := storetest.StartRedis(t)
 	admin := server.Client()
 	as := func(more ...any) *store.Store {
