@@ -201,11 +201,11 @@ func controlsPauseCommand(env cli.Env) *cobra.Command {
 		Example: "  broker controls pause -c latchkey.yaml subscriber 1234 --for 24h\n  broker controls pause -c latchkey.yaml everything --for 30m --yes",
 	}
 	f := newControlFlags(env, cmd)
-	long := cmd.Flags().Duration("for", 0, "how long: 90s, 30m, 24h; up to a year")
+	long := cli.DurationFlag(cmd, "for", 0, "how long: 90s, 30m, 24h, 2d; up to a year")
 	_ = cmd.MarkFlagRequired("for")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if *long < time.Second || *long > maxPause {
-			return cli.Usagef("--for must be from 1s to %s", maxPause)
+			return cli.Usagef("--for %s: give 1s to 366d; whoever wants more wants `broker controls block`", *long)
 		}
 		return f.change(args, "Switch off all sign-ons, of all customers?", func(c, before broker.Control, now time.Time) (broker.Control, string, error) {
 			c.At, c.Until = now, now.Add(*long)

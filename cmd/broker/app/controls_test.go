@@ -36,15 +36,17 @@ func TestControlsByCommand(t *testing.T) {
 		{"it has ended", "controls allow subscriber 1234", cli.ExitFailed, "", "there is no control of subscriber 1234"},
 		{"never set", "controls allow account web01/bob", cli.ExitFailed, "", "there is no control of account web01/bob"},
 		{"everything, without a yes", "controls block everything", cli.ExitUsage, "", "nothing was changed"},
-		{"everything", "controls pause everything --for 90s --yes", cli.ExitDone, "paused for everything until", ""},
+		{"everything", "controls pause everything --for 2d --yes", cli.ExitDone, "paused for everything until", ""},
 		{"everything again", "controls allow everything", cli.ExitDone, "The control of everything has ended", ""},
-		{"no scope", "controls block", cli.ExitUsage, "", "accepts between 1 and 2 arg(s)"},
+		{"no scope", "controls block", cli.ExitUsage, "", "`broker controls block` wants an argument\nUsage: broker controls block subscriber|account|app|server|everything [NAME] [flags]\n"},
+		{"too many names", "controls block server web01 web02", cli.ExitUsage, "", "does not take these arguments: \"server\" \"web01\" \"web02\"\nUsage: "},
+		{"a time of unknown units", "controls pause server web01 --for 2weeks", cli.ExitUsage, "", `--for "2weeks": write a time like 90s, 30m, 24h, 2d or 1d12h` + "\nUsage: broker controls pause "},
 		{"wrong scope", "controls block planet earth", cli.ExitUsage, "", "scope must be subscriber, account, app, server or everything"},
 		{"no name", "controls block server", cli.ExitUsage, "", "server is missing"},
 		{"half an account", "controls block account bob", cli.ExitUsage, "", "must be named server/user"},
-		{"no time", "controls pause server web01", cli.ExitUsage, "", `"for" not set`},
-		{"too short", "controls pause server web01 --for 1ms", cli.ExitUsage, "", "--for must be from 1s"},
-		{"too long", "controls pause server web01 --for 9000h", cli.ExitUsage, "", "--for must be from 1s"},
+		{"no time", "controls pause server web01", cli.ExitUsage, "", "missing: --for\nUsage: broker controls pause "},
+		{"too short", "controls pause server web01 --for 1ms", cli.ExitUsage, "", "give 1s to 366d"},
+		{"too long", "controls pause server web01 --for 9000h", cli.ExitUsage, "", "give 1s to 366d"},
 	}
 	for _, s := range steps {
 		code, out, errs := run(t, commandLine(s.line, "-c", file), operatorEnviron)

@@ -108,7 +108,7 @@ func storeError(cfg *config.Config, err error) error {
 
 func linksAddCommand(env cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "add",
+		Use:   "add --server ID --user NAME --app APP --subscriber ID",
 		Short: "Register a link and print its token once",
 		Long: `add keeps the link in the store, as a digest of its new token, and prints the
 token and the commands that register the link on the server. Run those there as
@@ -299,7 +299,7 @@ func printLinks(env cli.Env, links []store.LinkRecord, asJSON bool) error {
 
 func linksRemoveCommand(env cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "remove",
+		Use:     "remove --server ID --user NAME --app APP",
 		Short:   "Forget a link and print how to remove it on the server",
 		Example: "  broker links remove -c latchkey.yaml --server web01 --user bob --app invoices",
 	}

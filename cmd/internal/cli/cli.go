@@ -67,11 +67,9 @@ func Main(root *cobra.Command, args []string, env Env) int {
 	root.SetIn(env.In)
 	root.SetOut(env.Out)
 	root.SetErr(env.Err)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return Usagef("%w\nSee `%s --help`.", err, cmd.CommandPath())
-	})
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return withUsage(cmd, flagProblem(err)) })
 	root.InitDefaultCompletionCmd()
-	wrapArgs(root)
+	explainUsage(root)
 	root.SetArgs(args)
 	err := root.ExecuteContext(env.Signals)
 	if err == nil {
@@ -87,23 +85,6 @@ func Main(root *cobra.Command, args []string, env Env) int {
 		return ExitInterrupted
 	}
 	return ExitFailed
-}
-
-// wrapArgs makes wrong arguments and missing flags bad usage, for every command.
-func wrapArgs(cmd *cobra.Command) {
-	check := cmd.Args
-	if check == nil {
-		check = cobra.NoArgs
-	}
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if err := errors.Join(check(cmd, args), cmd.ValidateRequiredFlags()); err != nil {
-			return Usagef("%w\nSee `%s --help`.", err, cmd.CommandPath())
-		}
-		return nil
-	}
-	for _, sub := range cmd.Commands() {
-		wrapArgs(sub)
-	}
 }
 
 func version() string {

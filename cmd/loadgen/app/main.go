@@ -58,13 +58,14 @@ to come again, 1 some did not (each is named), 2 bad usage or configuration,
 	output := cli.OutputFlag(cmd)
 	var f flags
 	cmd.Flags().Float64Var(&f.rate, "rate", 100, "clicks that begin in a second, 0.1 to 100000")
-	cmd.Flags().DurationVar(&f.lasting, "for", 10*time.Second, "how long clicks begin, 1s to 24h")
+	lasting := cli.DurationFlag(cmd, "for", 10*time.Second, "how long clicks begin, 1s to 24h")
 	cmd.Flags().IntVar(&f.accounts, "accounts", 500, "accounts that click, 1 to 99999")
 	cmd.Flags().IntVar(&f.most, "under-way", 10_000, "clicks under way at most; those beyond are counted as unsent")
 	cmd.Flags().StringVar(&f.url, "url", "", "where the broker or its balancer is, if not at broker.public_url")
 	cmd.Flags().StringVar(&f.server, "server", "", "server whose accounts click; the configuration's first if empty")
 	cmd.Flags().StringVar(&f.app, "app", "", "app that is clicked; the first with the handoff form_post if empty")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		f.lasting = *lasting
 		asJSON, err := output()
 		if err == nil {
 			err = f.check()

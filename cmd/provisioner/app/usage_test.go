@@ -23,7 +23,7 @@ func TestBadUsage(t *testing.T) {
 	}{
 		{"unknown command", "fly", `unknown command "fly"`},
 		{"unknown command below another", "servers fly", `unknown command "fly"`},
-		{"argument too many", "apply now " + config, `unknown command "now"`},
+		{"argument too many", "apply now " + config, "`provisioner apply` takes no arguments, and got \"now\"\nUsage: provisioner apply [flags]\n"},
 		{"unknown flag", "apply --fly " + config, "unknown flag: --fly"},
 		{"flag of another command", "plan --forget " + config, "unknown flag: --forget"},
 		{"unknown output", "apply -o xml " + config, `-o "xml": use text or json`},
@@ -42,10 +42,11 @@ func TestBadUsage(t *testing.T) {
 		{"account without a server", "rotate --account bob " + config, "write it as server/user, like web01/bob"},
 		{"account of an unknown server", "rotate --account web09/bob " + config, "the server is not in the configuration; there are: web01, web02"},
 		{"unknown level", "log --level loud " + config, `--level "loud": use debug, information, notice or warning`},
+		{"a number in words", "log --limit ten " + config, "--limit \"ten\": give a whole number\nUsage: provisioner log [flags]\n"},
 		{"no operations", "log --limit 0 " + config, "--limit must be from 1 to 1000"},
 		{"negative operation", "log --operation -1 " + config, "--operation must be a number"},
 		{"no revisions", "catalogue history --limit 0 " + config, "--limit must be from 1 to 100"},
-		{"import what", "catalogue import " + config, "accepts 1 arg(s), received 0"},
+		{"import what", "catalogue import " + config, "`provisioner catalogue import` wants an argument\nUsage: provisioner catalogue import "},
 		{"import of a file that is not there", "catalogue import nothing.json " + config, "nothing.json: no such file"},
 		{"wrong value of a key", "apply --provisioner.requests_per_server many " + config, "provisioner.requests_per_server"},
 	}
