@@ -122,11 +122,7 @@ func subscriberProblems(ctx context.Context, path string, cfg *config.Config) []
 	if _, err := os.Stat(file); cfg.Subscribers.Source != config.SubscribersFile || err != nil {
 		return nil // the rules have told of a file that is missing
 	}
-	var servers []string
-	for _, s := range cfg.Servers {
-		servers = append(servers, s.ID)
-	}
-	_, err := reconcile.ReadDirectory(ctx, subscribers.NewFile(file), reconcile.Reading{Servers: servers})
+	_, err := reconcile.ReadDirectory(ctx, subscribers.NewFile(file), reconcile.Reading{Servers: cfg.ServerIDs()})
 	wrong, is := errors.AsType[*reconcile.SourceError](err)
 	switch {
 	case err == nil:

@@ -54,17 +54,24 @@ type controlFlags struct {
 
 func newControlFlags(env cli.Env, cmd *cobra.Command) *controlFlags {
 	cmd.Args = cobra.RangeArgs(1, 2)
+	source := cli.Configured(env, cmd, false)
 	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		var scopes []cobra.Completion
-		for _, scope := range broker.ControlScopes() {
-			if len(args) == 0 {
+		switch {
+		case len(args) == 0:
+			var scopes []cobra.Completion
+			for _, scope := range broker.ControlScopes() {
 				scopes = append(scopes, string(scope))
 			}
+			return scopes, cobra.ShellCompDirectiveNoFileComp
+		case len(args) == 1 && args[0] == string(broker.ScopeServer):
+			return source.Offer((*config.Config).ServerIDs)
+		case len(args) == 1 && args[0] == string(broker.ScopeApp):
+			return source.Offer(setup.LinkIDs)
 		}
-		return scopes, cobra.ShellCompDirectiveNoFileComp
+		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return &controlFlags{
-		env: env, source: cli.Configured(env, cmd, false),
+		env: env, source: source,
 		note:   cmd.Flags().String("note", "", "why, for colleagues"),
 		author: cmd.Flags().String("author", "", "who does it, as the list names it (default: user@host)"),
 		yes:    cmd.Flags().Bool("yes", false, "do not ask"),

@@ -43,7 +43,8 @@ prints the lines that register it on the server.`,
 // linkFlags name one link.
 type linkFlags struct{ server, user, app *string }
 
-func newLinkFlags(cmd *cobra.Command) linkFlags {
+func newLinkFlags(source *cli.Source) linkFlags {
+	cmd := source.Cmd
 	f := linkFlags{
 		server: cmd.Flags().String("server", "", "id of the server, as in the configuration"),
 		user:   cmd.Flags().String("user", "", "name of the cPanel account"),
@@ -52,6 +53,8 @@ func newLinkFlags(cmd *cobra.Command) linkFlags {
 	for _, name := range []string{"server", "user", "app"} {
 		_ = cmd.MarkFlagRequired(name) // fails for unknown flags only
 	}
+	source.Complete("server", (*config.Config).ServerIDs)
+	source.Complete("app", setup.LinkIDs)
 	return f
 }
 
@@ -116,7 +119,7 @@ root. Nobody can show the token again; to replace it, use --replace.`,
 		Example: "  broker links add -c latchkey.yaml --server web01 --user bob --app invoices --subscriber 1234",
 	}
 	source := cli.Configured(env, cmd, false)
-	flags := newLinkFlags(cmd)
+	flags := newLinkFlags(source)
 	subscriber := cmd.Flags().String("subscriber", "", "the customer's id at the portal (subscriber_unique_id)")
 	_ = cmd.MarkFlagRequired("subscriber")
 	replace := cmd.Flags().Bool("replace", false, "give a link that is there a new token; the former one stops working at once")
@@ -256,6 +259,7 @@ func linksListCommand(env cli.Env) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List links"}
 	source := cli.Configured(env, cmd, false)
 	server := cmd.Flags().String("server", "", "only the links of this server")
+	source.Complete("server", (*config.Config).ServerIDs)
 	output := cli.OutputFlag(cmd)
 	cmd.RunE = func(*cobra.Command, []string) error {
 		asJSON, err := output()
@@ -304,7 +308,7 @@ func linksRemoveCommand(env cli.Env) *cobra.Command {
 		Example: "  broker links remove -c latchkey.yaml --server web01 --user bob --app invoices",
 	}
 	source := cli.Configured(env, cmd, false)
-	flags := newLinkFlags(cmd)
+	flags := newLinkFlags(source)
 	yes := cmd.Flags().Bool("yes", false, "do not ask")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		cfg, err := source.Load(config.RoleBroker)

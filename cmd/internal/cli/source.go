@@ -54,6 +54,23 @@ func (s *Source) Read(role config.Role) (*config.Config, []config.Problem, error
 	return cfg, report.Warnings(), nil
 }
 
+// Complete offers names of the configuration for a flag to shells. Where the file
+// cannot be read or has problems it offers none: a shell is no place to tell so.
+func (s *Source) Complete(flag string, names func(*config.Config) []string) {
+	_ = s.Cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return s.Offer(names)
+	}) // fails for unknown flags only
+}
+
+// Offer is Complete for arguments.
+func (s *Source) Offer(names func(*config.Config) []string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	cfg, _, err := s.Read(0) // for no role: no secret is read
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return names(cfg), cobra.ShellCompDirectiveNoFileComp
+}
+
 // OutputFlag gives a command -o text|json.
 func OutputFlag(cmd *cobra.Command) func() (asJSON bool, err error) {
 	format := cmd.Flags().StringP("output", "o", "text", "text or json")

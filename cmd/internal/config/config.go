@@ -89,3 +89,12 @@ func Default() *Config {
 	}
 	return cfg
 }
+
+// ServerIDs returns the ids of the servers, in the order of the configuration.
+func (c *Config) ServerIDs() []string {
+	var ids []string
+	for _, s := range c.Servers {
+		ids = append(ids, s.ID)
+	}
+	return ids
+}

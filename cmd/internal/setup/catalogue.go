@@ -32,6 +32,20 @@ func FileRevision(c *config.Config) (broker.Revision, error) {
 	}, nil
 }
 
+// LinkIDs returns the ids of the links of FileRevision; none when there is no such
+// revision.
+func LinkIDs(c *config.Config) []string {
+	r, err := FileRevision(c)
+	if err != nil {
+		return nil
+	}
+	var ids []string
+	for _, l := range r.Links {
+		ids = append(ids, l.ID)
+	}
+	return ids
+}
+
 // RevisionCatalogue makes the catalogue of a revision, with the portals of the
 // configuration. Links that lead to a portal that the configuration has not are
 // left out and named: nobody can be signed on there.

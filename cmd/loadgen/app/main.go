@@ -64,6 +64,7 @@ to come again, 1 some did not (each is named), 2 bad usage or configuration,
 	cmd.Flags().StringVar(&f.url, "url", "", "where the broker or its balancer is, if not at broker.public_url")
 	cmd.Flags().StringVar(&f.server, "server", "", "server whose accounts click; the configuration's first if empty")
 	cmd.Flags().StringVar(&f.app, "app", "", "app that is clicked; the first with the handoff form_post if empty")
+	source.Complete("server", (*config.Config).ServerIDs)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		f.lasting = *lasting
 		asJSON, err := output()

@@ -208,7 +208,7 @@ func parseAccounts(names []string, f *fleet) ([]broker.Account, error) {
 			return nil, cli.Usagef("--account %q: write it as server/user, like web01/bob", name)
 		}
 		if _, known := f.cfg.Server(server); !known {
-			return nil, cli.Usagef("--account %q: the server is not in the configuration; there are: %s", name, strings.Join(serverIDs(f.cfg), ", "))
+			return nil, cli.Usagef("--account %q: the server is not in the configuration; there are: %s", name, strings.Join(f.cfg.ServerIDs(), ", "))
 		}
 		accounts = append(accounts, a)
 	}
@@ -334,5 +334,5 @@ func (f *fleet) serversOf(o reconcile.Order) []string {
 	if len(o.Servers) > 0 {
 		return o.Servers
 	}
-	return serverIDs(f.cfg)
+	return f.cfg.ServerIDs()
 }

@@ -105,10 +105,7 @@ func (f *fleet) reconcilerWith(command string, observe func(reconcile.Event), jo
 
 // directory reads the subscribers.
 func (f *fleet) directory(ctx context.Context) (*reconcile.Directory, error) {
-	var servers []string
-	for _, s := range f.cfg.Servers {
-		servers = append(servers, s.ID)
-	}
+	servers := f.cfg.ServerIDs()
 	source, err := f.source()
 	if err != nil {
 		return nil, fmt.Errorf("subscribers: %w", err)
@@ -180,41 +177,9 @@ func newTarget(env Env, cmd *cobra.Command) *target {
 	t := &target{source: cli.Configured(env.Env, cmd, false)}
 	cmd.Flags().StringSliceVar(&t.servers, "server", nil, "only these servers (may be given several times)")
 	cmd.Flags().StringSliceVar(&t.apps, "app", nil, "only these links, with or without the prefix: latchkey_invoices, invoices")
-	t.complete(env, cmd)
+	t.source.Complete("server", (*config.Config).ServerIDs)
+	t.source.Complete("app", setup.LinkIDs)
 	return t
-}
-
-// complete offers the names of the configuration to shells.
-func (t *target) complete(env Env, cmd *cobra.Command) {
-	names := func(list func(*config.Config) []string) cobra.CompletionFunc {
-		return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			cfg, _, err := t.source.Read(0)
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveError
-			}
-			return list(cfg), cobra.ShellCompDirectiveNoFileComp
-		}
-	}
-	_ = cmd.RegisterFlagCompletionFunc("server", names(serverIDs)) // fails for unknown flags only
-	if cmd.Flags().Lookup("app") != nil {
-		_ = cmd.RegisterFlagCompletionFunc("app", names(func(cfg *config.Config) []string {
-			var ids []string
-			if r, err := setup.FileRevision(cfg); err == nil {
-				for _, l := range r.Links {
-					ids = append(ids, l.ID)
-				}
-			}
-			return ids
-		}))
-	}
-}
-
-func serverIDs(cfg *config.Config) []string {
-	var ids []string
-	for _, s := range cfg.Servers {
-		ids = append(ids, s.ID)
-	}
-	return ids
 }
 
 // open loads the configuration, checks the names that flags gave, and assembles
@@ -225,8 +190,8 @@ func (t *target) open(env Env) (*fleet, error) {
 		return nil, err
 	}
 	for _, id := range t.servers {
-		if !slices.Contains(serverIDs(cfg), id) {
-			return nil, cli.Usagef("--server %q is not in the configuration; there are: %s", id, strings.Join(serverIDs(cfg), ", "))
+		if !slices.Contains(cfg.ServerIDs(), id) {
+			return nil, cli.Usagef("--server %q is not in the configuration; there are: %s", id, strings.Join(cfg.ServerIDs(), ", "))
 		}
 	}
 	for i, app := range t.apps {

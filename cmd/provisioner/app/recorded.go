@@ -31,7 +31,7 @@ const (
 func (f *fleet) recorded(ctx context.Context, t *target) (string, error) {
 	counting, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
-	servers := serverIDs(f.cfg)
+	servers := f.cfg.ServerIDs()
 	if len(t.servers) > 0 {
 		servers = t.servers
 	}
@@ -95,19 +95,19 @@ func plural(n int, what string) string {
 func (t *target) completeAccount(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	cfg, _, err := t.source.Read(config.RoleProvisioner)
 	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
+		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	server, _, whole := strings.Cut(typed, "/")
 	if !whole {
 		var servers []string
-		for _, id := range serverIDs(cfg) {
+		for _, id := range cfg.ServerIDs() {
 			servers = append(servers, id+"/")
 		}
 		return servers, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	}
 	client, err := setup.OpenRedis(cfg.Store, completeTimeout)
 	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
+		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	s := store.New(store.Config{Client: client, KeyPrefix: cfg.Store.KeyPrefix})
 	defer func() { _ = s.Close() }()

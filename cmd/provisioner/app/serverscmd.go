@@ -68,7 +68,7 @@ Exit code 1 when a server cannot be worked with.`,
 	}
 	t := &target{source: cli.Configured(env.Env, cmd, false)}
 	cmd.Flags().StringSliceVar(&t.servers, "server", nil, "only these servers (may be given several times)")
-	t.complete(env, cmd)
+	t.source.Complete("server", (*config.Config).ServerIDs)
 	output := cli.OutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		asJSON, err := output()
