@@ -44,7 +44,7 @@ type fleetTimes struct {
 	rest bytes.Buffer
 }
 
-var fleetDone = regexp.MustCompile(`^\d\d:\d\d:\d\d  (web\d+): done`)
+var fleetDone = regexp.MustCompile(`^\S+ \S+ UTC  (web\d+): done`)
 
 // Write takes a line each time, as the lines of servers are printed.
 func (f *fleetTimes) Write(p []byte) (int, error) {

@@ -62,7 +62,7 @@ func TestProgressInLines(t *testing.T) {
 	if strings.ContainsAny(r.out+r.err, "\x1b\r") {
 		t.Errorf("printed control characters: %q, %q", r.out, r.err)
 	}
-	for _, line := range []string{`\d\d:\d\d:\d\d  web01: started`, `\d\d:\d\d:\d\d  web01: done, 2 accounts`, `\d\d:\d\d:\d\d  web02: done, 1 account\n`} {
+	for _, line := range []string{`(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  web01: started`, `(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  web01: done, 2 accounts`, `(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  web02: done, 1 account\n`} {
 		if !regexp.MustCompile(line).MatchString(r.err) {
 			t.Errorf("told\n%s\nwant a line like %s", r.err, line)
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 )
 
 // stopping says that the wish to stop was heard.
@@ -131,7 +132,7 @@ func (p *progress) observe(e reconcile.Event) {
 	}
 	line := p.take(s, e)
 	if p.bars == nil && line != "" {
-		fmt.Fprintf(p.out, "%s  %s: %s\n", p.now().Format("15:04:05"), e.Server, line)
+		fmt.Fprintf(p.out, "%s  %s: %s\n", cli.Moment(p.now()), e.Server, line)
 	}
 	if p.bars != nil && s.bar == nil && e.Kind != reconcile.EventEnded {
 		p.addBar(s)
