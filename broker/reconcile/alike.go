@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// alike is one notice about several accounts of a server: it would fill the log of
-// every run. Plans name them all.
+// alike is one notice, or one warning of a blocked link, about several accounts of a
+// server: it would fill the log of every run. Plans name them all.
 type alike struct {
 	first Entry
 	n     int
@@ -19,14 +19,17 @@ type alike struct {
 // alikeKey has a user where the order names accounts: nothing is alike then.
 type alikeKey struct{ user, app, message string }
 
-// maxAlike is how many accounts such a notice names.
+// anybody stands for the account in a command that several accounts need.
+const anybody = "USER"
+
+// maxAlike is how many accounts such an entry names.
 const maxAlike = 10
 
-// gather keeps a notice about an account until its server is done. It is called with
+// gather keeps an entry about an account until its server is done. It is called with
 // mu held.
 func (l *operationLog) gather(e Entry) {
 	about := l.about(e.Server)
-	key := alikeKey{app: e.App, message: e.Message}
+	key := alikeKey{app: e.App, message: strings.Replace(e.Message, " user="+e.User+" ", " user="+anybody+" ", 1)}
 	if l.named {
 		key.user = e.User
 	}
@@ -34,6 +37,9 @@ func (l *operationLog) gather(e Entry) {
 	switch {
 	case a == nil && len(about.alike) >= maxKinds:
 		about.more++
+		if about.worst != LevelWarning {
+			about.worst = e.Level
+		}
 		return
 	case a == nil:
 		a = &alike{first: e}
@@ -58,18 +64,19 @@ func (l *operationLog) tellAlike(server string, about *serverLog) {
 			if a.n > len(a.users) {
 				names = "e.g. " + names
 			}
-			e.User, e.Message = "", fmt.Sprintf("%d accounts: %s (%s)", a.n, e.Message, names)
+			e.User, e.Message = "", fmt.Sprintf("%d accounts: %s (%s)", a.n, key.message, names)
 		}
 		e.Message = clip(e.Message, maxMessage)
 		l.waiting = append(l.waiting, e)
-		// Counts tell of accounts without a subscriber, and of links of others.
-		if l.named || e.App == "" && key.message != noSubscriber {
+		// Counts tell of accounts without a subscriber, and of links of others. Warnings
+		// are problems already.
+		if e.Level == LevelNotice && (l.named || e.App == "" && key.message != noSubscriber) {
 			l.notice(e)
 		}
 	}
 	if about.more > 0 {
-		e := Entry{At: l.now(), Level: LevelNotice, Server: server, Message: fmt.Sprintf(
-			"%d more notices about accounts of this server are not listed; `provisioner plan --server %s -o json` shows what is left alone", about.more, server)}
+		e := Entry{At: l.now(), Level: about.worst, Server: server, Message: fmt.Sprintf(
+			"%d more entries about accounts of this server are not listed; `provisioner plan --server %s -o json` shows what is left alone", about.more, server)}
 		l.waiting = append(l.waiting, e)
 		l.notice(e)
 	}

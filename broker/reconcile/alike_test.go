@@ -11,6 +11,22 @@ import (
 	"github.com/latchkey-sso/latchkey/broker/reconcile"
 )
 
+// A warning among the entries that are not listed shows.
+func TestACapHidesNoWarning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newVirtualWorld(t)
+		for i := range 201 {
+			w.web01().foreign("bob", fmt.Sprintf("latchkey_a%d", i), fmt.Sprintf("https://evil.example/%d", i))
+		}
+		w.web01().foreign("eve", "latchkey_b", theirs)
+		w.web01().foreign("eve", invoices, theirs)
+		r := w.run(w.order(reconcile.Policy{}))
+		if lines := strings.Join(w.journal.lines(r.Operation, reconcile.LevelWarning), "\n"); !strings.Contains(lines, "warning web01") {
+			t.Errorf("got warnings %q, want one of web01", lines)
+		}
+	})
+}
+
 // However many different things there are to be told of a server's accounts, few are
 // told, and another server's are told all the same.
 func TestNoticesOfAServerAreCapped(t *testing.T) {
@@ -35,7 +51,7 @@ func TestNoticesOfAServerAreCapped(t *testing.T) {
 				o.Accounts = tt.accounts
 				r := w.run(o)
 				lines := w.journal.lines(r.Operation, reconcile.LevelNotice)
-				const rest = "100 more notices about accounts of this server are not listed; `provisioner plan --server web01 -o json` shows what is left alone"
+				const rest = "100 more entries about accounts of this server are not listed; `provisioner plan --server web01 -o json` shows what is left alone"
 				if n := strings.Count(strings.Join(lines, "\n"), "notice web01"); n != 201 || !slices.Contains(lines, "notice web01: "+rest) {
 					t.Errorf("web01: got %d notices, the last %q, want 201 and one that 100 more are not listed", n, lines[len(lines)-1])
 				}
@@ -63,6 +79,33 @@ func TestNoticesAboutNamedAccounts(t *testing.T) {
 			"notice web01 bob: the account has no subscriber; its links are left as they are",
 			"notice web01 eve: the account has no subscriber; its links are left as they are",
 		})
+	})
+}
+
+// Links that cannot be made are a warning with a remedy, one for all accounts of a
+// server, and each is named as failed.
+func TestBlockedLinksAreWarnings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newVirtualWorld(t)
+		w.web01().foreign("bob", invoices, theirs)
+		w.web01().foreign("eve", invoices, theirs)
+		o := w.order(reconcile.Policy{})
+		o.Servers = []string{"web01"}
+		r := w.run(o)
+		const blocked = "cannot be made: a link of this name leads to https://billing.example.net/autologin and is not ours; " +
+			"if nobody needs it, remove it there with `whmapi1 remove_integration_link user=%s app=latchkey_invoices`, else give ours another id"
+		wantLines(t, "log", w.journal.lines(r.Operation, reconcile.LevelWarning), []string{
+			"warning web01 latchkey_invoices: 2 accounts: " + fmt.Sprintf(blocked, "USER") + " (bob, eve)",
+		})
+		var failed []string
+		for _, p := range r.Problems {
+			failed = append(failed, p.User+": "+p.Message)
+		}
+		slices.Sort(failed)
+		wantLines(t, "failed", failed, []string{"bob: " + fmt.Sprintf(blocked, "bob"), "eve: " + fmt.Sprintf(blocked, "eve")})
+		if len(r.Notices) > 0 || r.Counts.Failed != 2 {
+			t.Errorf("got notices %v and %d failed, want no notice and 2", r.Notices, r.Counts.Failed)
+		}
 	})
 }
 

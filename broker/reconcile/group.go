@@ -101,6 +101,7 @@ func (p *planner) leaveGroup() {
 	id := p.wanted.Group.ID
 	recorded := p.record.Group
 	if slices.Contains(p.seen.groups, id) && (recorded.ID == "" || recorded.ID == id && recorded.Written.IsZero()) {
-		p.left(LevelNotice, "", fmt.Sprintf("the group %q stays: the store does not know it as ours; if it is, remove it with `whmapi1 remove_integration_group`", id))
+		p.left(LevelNotice, "", fmt.Sprintf("the group %q stays: the store does not know it as ours; if it is, remove it there with `whmapi1 remove_integration_group user=%s group_id=%s`",
+			id, p.record.Account.User, id))
 	}
 }

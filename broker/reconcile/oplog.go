@@ -43,7 +43,8 @@ type operationLog struct {
 type serverLog struct {
 	steps map[stepKey]int
 	alike map[alikeKey]*alike
-	more  int // notices that came when alike was full
+	more  int   // entries that came when alike was full
+	worst Level // of those
 }
 
 // stepKey is what the steps of one link on a server are counted by; without an app,
@@ -109,13 +110,21 @@ func clip(text string, most int) string {
 	}, text)
 }
 
-// failed names items that failed although nobody answered so.
-func (l *operationLog) failed(entries ...Entry) {
+// left adds what a plan leaves alone. The warnings of one that has not failed are
+// its blocked links: many accounts' may be alike, and each is an item that failed.
+func (l *operationLog) left(p Plan) {
+	if p.Failed {
+		l.add(p.Left...)
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, e := range entries {
-		e.At = l.now()
-		l.problem(e)
+	for _, e := range p.Left {
+		l.gather(e)
+		if e.Level == LevelWarning {
+			e.At = l.now()
+			l.problem(e)
+		}
 	}
 }
 

@@ -44,8 +44,8 @@ func TestAnOperationAndItsLog(t *testing.T) {
 			"debug web01: end: list accounts, 2 found",
 			"debug web01: start: create group",
 			"debug web01: start: list accounts",
-			"notice web01 bob latchkey_invoices: cannot be made: a link of this name leads to https://billing.example.net/autologin and is not ours",
 			"notice web01 eve: the account has no subscriber; its links are left as they are",
+			"warning web01 bob latchkey_invoices: cannot be made: a link of this name leads to https://billing.example.net/autologin and is not ours; if nobody needs it, remove it there with `whmapi1 remove_integration_link user=bob app=latchkey_invoices`, else give ours another id",
 		})
 		for _, e := range w.journal.entries[1] {
 			if e.At.Before(began) || e.At.After(time.Now()) {

@@ -35,7 +35,6 @@ type Plan struct {
 	Failed bool `json:"failed,omitempty"`
 
 	newSubscriber bool
-	blocked       []Entry // those of Left that name the blocked links
 	// othersGroup: the group was there before us, and is to be remembered as
 	// somebody else's.
 	othersGroup bool
@@ -312,17 +311,14 @@ func (p *planner) look(app string) (map[string]string, bool) {
 		return config, true
 	}
 	p.plan.Foreign++
-	blocked := false
-	message := "leads to " + orNowhere(config[fieldAutologinURL]) + " and is not ours; it is left alone"
+	leads := clip(orNowhere(config[fieldAutologinURL]), maxName)
 	if _, wanted := p.wanted.links[app]; wanted && !p.policy.Remove {
 		p.plan.Blocked++
-		blocked = true
-		message = "cannot be made: a link of this name leads to " + orNowhere(config[fieldAutologinURL]) + " and is not ours"
+		p.left(LevelWarning, app, fmt.Sprintf("cannot be made: a link of this name leads to %s and is not ours; if nobody needs it, "+
+			"remove it there with `whmapi1 remove_integration_link user=%s app=%s`, else give ours another id", leads, p.record.Account.User, app))
+		return nil, false
 	}
-	p.left(LevelNotice, app, message)
-	if blocked {
-		p.plan.blocked = append(p.plan.blocked, p.plan.Left[len(p.plan.Left)-1])
-	}
+	p.left(LevelNotice, app, "leads to "+leads+" and is not ours; it is left alone")
 	return nil, false
 }
 

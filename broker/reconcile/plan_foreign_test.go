@@ -35,7 +35,7 @@ func TestWhatOthersMadeIsLeftAlone(t *testing.T) {
 			name: "a link with the name of a wanted one", fresh: true, failed: true,
 			change: func(w *world) { w.web01().foreign("bob", invoices, theirs) },
 			want:   []string{"create group latchkey: is not there yet", "create " + tickets + ": is not there yet"},
-			left:   []string{"notice latchkey_invoices: cannot be made: a link of this name leads to https://billing.example.net/autologin and is not ours"},
+			left:   []string{"warning latchkey_invoices: cannot be made: a link of this name leads to https://billing.example.net/autologin and is not ours; if nobody needs it, remove it there with `whmapi1 remove_integration_link user=bob app=latchkey_invoices`, else give ours another id"},
 			counts: reconcile.Counts{Created: 1, Failed: 1, Foreign: 1},
 		},
 		{
@@ -45,7 +45,7 @@ func TestWhatOthersMadeIsLeftAlone(t *testing.T) {
 				delete(w.worked, place{bob, invoices})
 				w.spec.link("invoices").Label = "Bills"
 			},
-			left: []string{"notice latchkey_invoices: cannot be made: a link of this name leads to https://sso.example.com.evil.example/autologin and is not ours"},
+			left: []string{"warning latchkey_invoices: cannot be made: a link of this name leads to https://sso.example.com.evil.example/autologin and is not ours; if nobody needs it, remove it there with `whmapi1 remove_integration_link user=bob app=latchkey_invoices`, else give ours another id"},
 		},
 		{
 			name: "a link of ours was replaced, and its token is past its age", failed: true, later: 100 * 24 * time.Hour,
@@ -54,7 +54,7 @@ func TestWhatOthersMadeIsLeftAlone(t *testing.T) {
 				delete(w.worked, place{bob, invoices})
 			},
 			want: []string{"rotate " + tickets + ": its token is to be replaced"},
-			left: []string{"notice latchkey_invoices: cannot be made: a link of this name leads to https://billing.example.net/autologin and is not ours"},
+			left: []string{"warning latchkey_invoices: cannot be made: a link of this name leads to https://billing.example.net/autologin and is not ours; if nobody needs it, remove it there with `whmapi1 remove_integration_link user=bob app=latchkey_invoices`, else give ours another id"},
 		},
 		{
 			name: "a link of ours was replaced, and is to go",
@@ -102,7 +102,7 @@ func TestWhatOthersMadeIsLeftAlone(t *testing.T) {
 	})
 }
 
-const groupStays = "notice: the group \"latchkey\" stays: the store does not know it as ours; if it is, remove it with `whmapi1 remove_integration_group`"
+const groupStays = "notice: the group \"latchkey\" stays: the store does not know it as ours; if it is, remove it there with `whmapi1 remove_integration_group user=bob group_id=latchkey`"
 
 const othersGroup = `notice: a group "latchkey" is there and nothing shows that it is ours; our links are shown in it, and it is left as it is`
 
@@ -184,7 +184,7 @@ func TestGroupsOfOthers(t *testing.T) {
 				w.web01().foreign("bob", invoices, theirs)
 				w.spec.drop("tickets")
 			},
-			left: []string{"notice latchkey_invoices: cannot be made: a link of this name leads to https://billing.example.net/autologin and is not ours", othersGroup},
+			left: []string{"warning latchkey_invoices: cannot be made: a link of this name leads to https://billing.example.net/autologin and is not ours; if nobody needs it, remove it there with `whmapi1 remove_integration_link user=bob app=latchkey_invoices`, else give ours another id", othersGroup},
 		},
 		{
 			name: "ours, written before the store knew", fresh: true,

@@ -120,7 +120,7 @@ func TestRotating(t *testing.T) {
 			name: "a link that was replaced by somebody else's", policy: rotate, later: 2 * time.Hour, failed: true,
 			change: func(w *world) { w.web01().foreign("bob", invoices, theirs); clear(w.worked) },
 			want:   both[1:],
-			left:   []string{"notice latchkey_invoices: cannot be made: a link of this name leads to https://billing.example.net/autologin and is not ours"},
+			left:   []string{"warning latchkey_invoices: cannot be made: a link of this name leads to https://billing.example.net/autologin and is not ours; if nobody needs it, remove it there with `whmapi1 remove_integration_link user=bob app=latchkey_invoices`, else give ours another id"},
 		},
 	})
 }

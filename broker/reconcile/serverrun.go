@@ -292,8 +292,7 @@ func (w *serverRun) portion(ctx context.Context, s *session, users []string) err
 // tell counts and logs what a plan leaves alone.
 func (w *serverRun) tell(plan Plan) {
 	if !w.again || plan.Failed {
-		w.log.add(plan.Left...)
-		w.log.failed(plan.blocked...)
+		w.log.left(plan)
 	}
 	w.log.count(func(c *Counts) {
 		if plan.Failed {

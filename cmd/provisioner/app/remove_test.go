@@ -88,7 +88,7 @@ func TestGroupOfOthers(t *testing.T) {
 			t.Errorf("%s: %v", args, err)
 		}
 	}
-	const stays = "Note: web01/alice: the group \"latchkey\" stays: the store does not know it as ours; if it is, remove it with `whmapi1 remove_integration_group`"
+	const stays = "Note: web01/alice: the group \"latchkey\" stays: the store does not know it as ours; if it is, remove it there with `whmapi1 remove_integration_group user=alice group_id=latchkey`"
 	if out := w.ok("remove", "--all", "--yes"); !strings.Contains(out, stays) {
 		t.Errorf("remove --all says\n%s\nwant %s", out, stays)
 	}

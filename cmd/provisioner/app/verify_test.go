@@ -151,7 +151,8 @@ func TestBlocked(t *testing.T) {
 		AutologinTokenURL: "https://sso.example.com.evil.example/autologin?server=web01", URL: "https://evil.example/",
 	}))
 	foreign := w.foreign()
-	const message = "web01/alice latchkey_tickets: cannot be made: a link of this name leads to https://sso.example.com.evil.example/autologin and is not ours"
+	const message = "web01/alice latchkey_tickets: cannot be made: a link of this name leads to https://sso.example.com.evil.example/autologin and is not ours; " +
+		"if nobody needs it, remove it there with `whmapi1 remove_integration_link user=alice app=latchkey_tickets`, else give ours another id"
 	for _, args := range []string{"plan", "apply", "apply", "verify", "verify --repair"} {
 		r := w.run(strings.Fields(args)...)
 		if r.code != 1 || !strings.Contains(r.out, "FAILED  "+message) {
@@ -159,7 +160,7 @@ func TestBlocked(t *testing.T) {
 		}
 		w.same(args, foreign)
 	}
-	if out := w.ok("log", "--operation", "1"); !strings.Contains(out, message) {
+	if out := w.ok("log", "--operation", "1", "--level", "warning"); !strings.Contains(out, message) {
 		t.Errorf("the log says\n%s\nwant %q", out, message)
 	}
 	w.ok("rotate", "--all")
