@@ -29,7 +29,7 @@ func TestFaultsOfARequestAreTold(t *testing.T) {
 		{status(400), kind{server, false, false}, false, []string{"400", "url"}},
 		{status(401), kind{server, false, false}, false, []string{"401", "url"}},
 		{status(404), kind{server, false, false}, false, []string{"404", "url"}},
-		{whmfake.Fault{Kind: whmfake.Forbidden}, kind{server, false, false}, false, []string{"root", "token_file", "cPHulk", "127.0.0.1:"}},
+		{whmfake.Fault{Kind: whmfake.Forbidden}, kind{server, false, false}, false, []string{"root", "token_file", "cPHulk", "the next run, also a daemon's, tries again", "127.0.0.1:"}},
 		{whmfake.Fault{Kind: whmfake.Redirect, Location: "https://elsewhere.example/a?b=c"}, kind{server, false, false}, false, []string{"https://elsewhere.example (302", "url"}},
 		{whmfake.Fault{Kind: whmfake.HTMLPage}, kind{item, true, true}, false, []string{"cannot be read"}},
 		{whmfake.Fault{Kind: whmfake.NoReply}, kind{item, true, true}, false, []string{"ended the connection"}},

@@ -163,8 +163,8 @@ func (c *Client) statusFailure(resp *http.Response, r request) *reconcile.Failur
 	switch code := resp.StatusCode; {
 	case code == http.StatusForbidden:
 		return c.server(nil, "%s refuses the API token of %s (%s): check token_file, and that the token exists, "+
-			"has not expired and may be used from this machine. It is not tried again, because WHM's brute-force protection (cPHulk) "+
-			"would lock this machine out", c.host, c.user, status)
+			"has not expired and may be used from this machine. Nothing more is asked in this run, because WHM's brute-force "+
+			"protection (cPHulk) would lock this machine out; the next run, also a daemon's, tries again", c.host, c.user, status)
 	case code/100 == 3:
 		return c.server(nil, "%s redirects to %s (%s), which is not followed: url must be WHM's own address, with port 2087",
 			c.host, place(resp.Header.Get("Location")), status)
