@@ -116,7 +116,8 @@ type Result struct {
 	Operation int64          `json:"operation,omitempty"`
 	Counts    Counts         `json:"counts"`
 	Servers   []ServerResult `json:"servers"`
-	// Problems are the items that failed; More counts those that are not listed.
+	// Problems are the items that failed, and a warning without a server about the
+	// whole run; More counts those that are not listed.
 	Problems []Entry `json:"problems,omitempty"`
 	More     int     `json:"more_problems,omitempty"`
 	// Notices are what was left alone on whole servers, and on accounts that the
@@ -231,6 +232,7 @@ func (r *Reconciler) Run(ctx context.Context, o Order) (Result, error) {
 		})
 	}
 	working.Wait()
+	reportEmpty(log, o)
 	r.reportUnsupported(log, result.Servers)
 	r.reportUnknown(log, recorded)
 	r.forgetGone(ctx, hard, o, log, runs, &result)
@@ -306,6 +308,15 @@ func (r *Reconciler) end(o Operation, log *operationLog, result Result) error {
 		return fmt.Errorf("write the log of operation %d: %w", o.ID, err)
 	}
 	return nil
+}
+
+// reportEmpty warns of a list that names nobody: it lost its rows more likely than
+// the company its customers.
+func reportEmpty(log *operationLog, o Order) {
+	if o.Directory != nil && o.Directory.Len() == 0 && !o.nested {
+		log.add(Entry{Level: LevelWarning, Message: "the list of subscribers is empty: no account gets links, and those that are there are left as they are; " +
+			"look at the file, query or address under `subscribers`"})
+	}
 }
 
 func (r *Reconciler) reportUnsupported(log *operationLog, servers []ServerResult) {
