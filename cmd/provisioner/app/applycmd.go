@@ -110,6 +110,13 @@ of other makers stay. What the catalogue still wants, the next apply creates aga
 			return cli.Usagef("say what to remove: --app NAME, or --all")
 		}
 		return t.run(env, output, func(ctx context.Context, f *fleet, out *report) error {
+			w, err := f.wantedInForce(ctx)
+			if err != nil {
+				return err
+			}
+			if err := f.knownSomewhere(ctx, t, w); err != nil {
+				return err
+			}
 			what, where := "all links of ours", "every server"
 			if !*all {
 				what = strings.Join(t.apps, ", ")
@@ -128,10 +135,6 @@ of other makers stay. What the catalogue still wants, the next apply creates aga
 					}
 					return cli.Usagef("nothing was removed; answer y, or use --yes")
 				}
-			}
-			w, err := f.wantedInForce(ctx)
-			if err != nil {
-				return err
 			}
 			o := reconcile.Order{
 				Kind: reconcile.OperationRemove, Wanted: w, Servers: t.servers,
@@ -271,16 +274,6 @@ func (t *target) run(env Env, output func() (bool, error), work func(context.Con
 }
 
 var errInterrupted = &cli.InterruptedError{State: "nothing is lost: run the same command again to go on"}
-
-// knownApps refuses an --app that the catalogue has not.
-func (t *target) knownApps(w *reconcile.Wanted) error {
-	for _, app := range t.apps {
-		if !w.Knows(app) {
-			return cli.Usagef("--app %q is not in the catalogue; there are: %s", app, strings.Join(w.Apps(), ", "))
-		}
-	}
-	return nil
-}
 
 // order is what plan, apply and verify have in common.
 func (f *fleet) order(ctx context.Context, kind reconcile.OperationKind, r broker.Revision, t *target) (reconcile.Order, error) {

@@ -35,42 +35,13 @@ func (f *fleet) recorded(ctx context.Context, t *target) (string, error) {
 	if len(t.servers) > 0 {
 		servers = t.servers
 	}
-	only := ""
-	if len(servers) == 1 {
-		only = servers[0]
-	}
 	links, on := 0, map[string]bool{}
-	count := func(page []broker.Account) error {
-		records, err := f.store.Load(counting, page)
-		for _, r := range records {
-			for app := range r.Links {
-				if len(t.apps) == 0 || slices.Contains(t.apps, app) {
-					links++
-					on[r.Account.Server] = true
-				}
-			}
+	err := f.eachLink(counting, servers, func(l broker.Link) {
+		if len(t.apps) == 0 || slices.Contains(t.apps, l.App) {
+			links++
+			on[l.Server] = true
 		}
-		return err
-	}
-	var page []broker.Account
-	var err error
-	for a, problem := range f.store.Accounts(counting, only) {
-		if err = problem; err != nil {
-			break
-		}
-		if slices.Contains(servers, a.Server) {
-			page = append(page, a)
-		}
-		if len(page) == countPage {
-			if err = count(page); err != nil {
-				break
-			}
-			page = page[:0]
-		}
-	}
-	if err == nil && len(page) > 0 {
-		err = count(page)
-	}
+	})
 	known := fmt.Sprintf("%s on %s", plural(links, "link"), plural(len(on), "server"))
 	switch {
 	case err == nil:
@@ -81,6 +52,39 @@ func (f *fleet) recorded(ctx context.Context, t *target) (string, error) {
 		return "at least " + known, nil
 	}
 	return "", f.storeError(fmt.Errorf("count the links in the store: %w", err))
+}
+
+// eachLink walks through the links that the store has of some servers.
+func (f *fleet) eachLink(ctx context.Context, servers []string, visit func(broker.Link)) error {
+	only := ""
+	if len(servers) == 1 {
+		only = servers[0]
+	}
+	visitAll := func(page []broker.Account) error {
+		records, err := f.store.Load(ctx, page)
+		for _, r := range records {
+			for app := range r.Links {
+				visit(broker.Link{Account: r.Account, App: app})
+			}
+		}
+		return err
+	}
+	var page []broker.Account
+	for a, err := range f.store.Accounts(ctx, only) {
+		if err != nil {
+			return err
+		}
+		if slices.Contains(servers, a.Server) {
+			page = append(page, a)
+		}
+		if len(page) == countPage {
+			if err := visitAll(page); err != nil {
+				return err
+			}
+			page = page[:0]
+		}
+	}
+	return visitAll(page)
 }
 
 func plural(n int, what string) string {

@@ -3,6 +3,9 @@ package app_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/latchkey-sso/latchkey/api/cpanelfake"
+	"github.com/latchkey-sso/latchkey/api/whm/whmfake"
 )
 
 // Removing asks first, and only a yes counts.
@@ -51,6 +54,49 @@ func TestRemoveAsks(t *testing.T) {
 				t.Errorf("written: %v, want nothing", w.written())
 			}
 			w.same("removed", foreign)
+		})
+	}
+}
+
+// Whoever misspells a link removes nothing and is told so. What only the servers have
+// can be removed all the same, or is named as somebody else's.
+func TestRemoveWhatNobodyKnows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "web01", "web02")
+	applied(w)
+	ok(w, w.servers["web02"].state.PutLink("carol", cpanelfake.Link{
+		App: "latchkey_old", Implements: "billing", Label: "Old", SubscriberUniqueID: "1003", Token: cpanelfake.NewToken("old"),
+		AutologinTokenURL: publicURL + "/autologin?server=web02&user=carol&app=latchkey_old", URL: "https://portal.example.com/",
+	}))
+	before := w.snapshot()
+	const refused = `--app "latchkey_nonsense" is not in the catalogue, not in the store and on no server; there are: latchkey_invoices, latchkey_tickets, latchkey_profile`
+	tests := []struct {
+		name, args string
+		code       int
+		out, err   string
+	}{
+		{"nowhere", "--app nonsense --yes", 2, "", refused},
+		{"nowhere, and nobody is asked", "--app nonsense", 2, "", refused},
+		{"beside one that is known", "--app invoices --app nonsense --yes", 2, "", refused},
+		{"on a server only", "--app old --yes", 0, "removed 1.", ""},
+		{"on another server only", "--app old --server web01 --yes", 2, "", `--app "latchkey_old" is not in`},
+		{"somebody else's", "--app theirs --yes", 0, "Links of other makers, not touched: 2.", ""},
+		{"a server that cannot be asked", "--app nonsense --yes", 1, "FAILED  web02: ", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w.restore(before)
+			w.resetJournals()
+			if test.code == 1 {
+				w.servers["web02"].whm.SetFault(whmfake.Always(whmfake.Fault{Kind: whmfake.Forbidden}))
+			}
+			r := w.run(append([]string{"remove"}, strings.Fields(test.args)...)...)
+			if r.code != test.code || !strings.Contains(r.out, test.out) || !strings.Contains(r.err, test.err) || strings.Contains(r.err, "[y/N]") {
+				t.Errorf("exit code %d, %q and %q, want %d, %q and %q", r.code, r.out, r.err, test.code, test.out, test.err)
+			}
+			if test.code != 0 && len(w.written()) > 0 {
+				t.Errorf("written: %v, want nothing", w.written())
+			}
 		})
 	}
 }
