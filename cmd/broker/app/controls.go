@@ -153,32 +153,55 @@ func (f *controlFlags) change(args []string, question string, finish func(c, bef
 			return storeError(cfg, err)
 		}
 		fmt.Fprintln(f.env.Out, said)
-		for _, doubt := range doubts(cfg, c.Target) {
-			fmt.Fprintln(f.env.Err, doubt)
+		if c.InForce(now) {
+			if doubt := doubtOf(ctx, cfg, s, c.Target); doubt != "" {
+				fmt.Fprintln(f.env.Err, "Note: "+doubt)
+			}
 		}
 		return nil
 	})
 }
 
-// doubts are about names that the configuration does not know: a typing error would
-// switch off nothing.
-func doubts(cfg *config.Config, t broker.ControlTarget) []string {
-	server, _, _ := strings.Cut(t.Name, "/")
-	switch t.Scope {
-	case broker.ScopeServer, broker.ScopeAccount:
+// doubtOf is about a name that nobody knows, or empty: a typing error would switch
+// off nothing. The control is in force all the same, also for what comes later. What
+// the store does not tell is no doubt.
+func doubtOf(ctx context.Context, cfg *config.Config, s *store.Store, t broker.ControlTarget) string {
+	server, user, _ := strings.Cut(t.Name, "/")
+	if t.Scope == broker.ScopeServer || t.Scope == broker.ScopeAccount {
 		if _, known := cfg.Server(server); !known {
-			return []string{fmt.Sprintf("Note: server %q is not in the configuration; it cannot sign anybody on anyway.", server)}
-		}
-	case broker.ScopeApp:
-		catalogue, err := setup.NewCatalogue(cfg)
-		if err != nil {
-			return nil
-		}
-		if _, known := catalogue.Lookup(t.Name); !known {
-			return []string{fmt.Sprintf("Note: app %q is not in this configuration; there are: %s", t.Name, strings.Join(appNames(catalogue), ", "))}
+			return fmt.Sprintf("server %q is not in the configuration; it cannot sign anybody on anyway.", server)
 		}
 	}
-	return nil
+	switch t.Scope {
+	case broker.ScopeAccount:
+		records, err := s.Load(ctx, []broker.Account{{Server: server, User: user}})
+		if err == nil && len(records[0].Links) == 0 {
+			return fmt.Sprintf("the store knows no link of account %s; is the name right? (`broker links list --server %s` shows them)", t.Name, server)
+		}
+	case broker.ScopeApp:
+		catalogue, err := inForce(ctx, cfg, s)
+		if err != nil {
+			return ""
+		}
+		if _, known := catalogue.Lookup(t.Name); !known {
+			return fmt.Sprintf("app %q is not in the catalogue; there are: %s", t.Name, strings.Join(appNames(catalogue), ", "))
+		}
+	}
+	return ""
+}
+
+// inForce is the catalogue of the store's revision, or the configuration's while
+// there is none.
+func inForce(ctx context.Context, cfg *config.Config, s *store.Store) (*broker.Catalogue, error) {
+	r, err := s.Revision(ctx, 0)
+	if errors.Is(err, store.ErrNoRevision) {
+		return setup.NewCatalogue(cfg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	catalogue, _, err := setup.RevisionCatalogue(cfg, r)
+	return catalogue, err
 }
 
 func controlsBlockCommand(env cli.Env) *cobra.Command {

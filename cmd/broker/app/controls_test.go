@@ -11,6 +11,7 @@ import (
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/cmd/broker/app"
 	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
+	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/embedded"
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
@@ -78,6 +79,36 @@ func TestControlsByCommand(t *testing.T) {
 	const all = "subscriber 1234 ended, " + inForce + ", everything  ended"
 	if got := states("controls list --ended"); got != all {
 		t.Errorf("with those that ended: got %s, want %s", got, all)
+	}
+}
+
+// A control of a name that nobody knows is set all the same, with a note; whoever
+// knows the name is the store, which may have another catalogue than the file.
+func TestControlsOfUnknownNames(t *testing.T) {
+	t.Parallel()
+	redis := storetest.StartRedis(t)
+	file := writeConfig(t, redis.Addr)
+	s := store.New(store.Config{Client: redis.Client(), KeyPrefix: "latchkey:"})
+	addLink(t, s, "latchkey_billing")
+	publishTo(t, s, 0, broker.LinkDefinition{ID: "invoices", Enabled: true, Label: "Invoices", Implements: "billing", Portal: "portal", Path: "/invoices"})
+	tests := []struct {
+		line string
+		note string // all of standard error
+	}{
+		{"block account web01/bob", ""},
+		{"block account web01/nobody", "Note: the store knows no link of account web01/nobody; is the name right? (`broker links list --server web01` shows them)\n"},
+		{"allow account web01/nobody", ""},
+		{"pause account web77/bob --for 1h", "Note: server \"web77\" is not in the configuration; it cannot sign anybody on anyway.\n"},
+		{"block server web01", ""},
+		{"block server web77", "Note: server \"web77\" is not in the configuration; it cannot sign anybody on anyway.\n"},
+		{"block app invoices", ""},
+		{"block app tickets", "Note: app \"latchkey_tickets\" is not in the catalogue; there are: latchkey_invoices\n"},
+		{"block subscriber 77", ""},
+	}
+	for _, tt := range tests {
+		if code, _, errs := run(t, commandLine("controls "+tt.line, "-c", file), operatorEnviron); code != cli.ExitDone || errs != tt.note {
+			t.Errorf("%s: got exit code %d and %q, want it done and %q", tt.line, code, errs, tt.note)
+		}
 	}
 }
 
