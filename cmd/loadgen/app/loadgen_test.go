@@ -143,6 +143,8 @@ func TestExitCodes(t *testing.T) {
 		code int
 		says string
 	}{
+		{"nobody there", []string{"--url", "http://127.0.0.1:1", "--for", "1s"}, cli.ExitFailed, "loadgen: nobody answers at http://127.0.0.1:1: 100 clicks: no answer: dial: connect: connection refused\n"},
+		{"one click", []string{"--url", broken.URL, "--rate", "1", "--for", "1s"}, cli.ExitFailed, "loadgen: 1 click: attempt 1: 500 out of order"},
 		{"answers that nobody may get", []string{"--url", broken.URL, "--for", "1s"}, cli.ExitFailed, "100 clicks: attempt 1: 500 out of order"},
 		{"no rate", []string{"--rate", "0"}, cli.ExitUsage, "--rate 0: give 0.1 to 100000"},
 		{"too short", []string{"--for", "1ms"}, cli.ExitUsage, "--for 1ms: give 1s to 24h"},
@@ -160,9 +162,12 @@ func TestExitCodes(t *testing.T) {
 			if tt.code == cli.ExitInterrupted {
 				defer time.AfterFunc(time.Second, cancel).Stop()
 			}
-			code, _, errs := run(t, ctx, append([]string{"-c", w.file, "--accounts", "5"}, tt.args...)...)
+			code, out, errs := run(t, ctx, append([]string{"-c", w.file, "--accounts", "5"}, tt.args...)...)
 			if code != tt.code || !strings.Contains(errs, tt.says) {
 				t.Errorf("got exit code %d, %s; want %d and %q", code, errs, tt.code, tt.says)
+			}
+			if tt.name == "nobody there" && (out != "" || errs != tt.says) {
+				t.Errorf("got %q and %q, want that line alone", out, errs)
 			}
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -112,6 +113,9 @@ func (f flags) run(ctx context.Context, out io.Writer, cfg *config.Config, asJSO
 			return crowd.people[rand.IntN(len(crowd.people))].Click(ctx)
 		},
 	})
+	if silence := nobodyAnswers(report); silence != "" && !asJSON {
+		return fmt.Errorf("nobody answers at %s: %s", crowd.people[0].URL, silence)
+	}
 	if err := show(out, f, report, asJSON); err != nil {
 		return err
 	}
@@ -121,10 +125,26 @@ func (f flags) run(ctx context.Context, out io.Writer, cfg *config.Config, asJSO
 	var broken []error
 	for _, o := range report.Outcomes() {
 		if o.Name != openloop.Unsent && !clicks.Sound(o.Name) {
-			broken = append(broken, fmt.Errorf("%d clicks: %s", o.Count, o.Name))
+			broken = append(broken, fmt.Errorf("%s: %s", cli.Plural(o.Count, "click"), o.Name))
 		}
 	}
 	return errors.Join(broken...)
+}
+
+// nobodyAnswers says what came of the clicks when none was answered: a table of that
+// measures nothing. Else it is empty.
+func nobodyAnswers(r *openloop.Report) string {
+	var causes []string
+	for _, o := range r.Outcomes() {
+		switch {
+		case o.Name == openloop.Unsent:
+		case clicks.Answered(o.Name):
+			return ""
+		default:
+			causes = append(causes, fmt.Sprintf("%s: %s", cli.Plural(o.Count, "click"), o.Name))
+		}
+	}
+	return strings.Join(causes, "; ")
 }
 
 // document is the output of -o json. Members may be added.

@@ -6,8 +6,10 @@ package clicks
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -19,15 +21,15 @@ import (
 // Outcomes of a request. Whatever has another name (no answer, an answer that does
 // not keep the contract) nobody may get.
 const (
-	SignedOn = "signed on"     // a redirect_url, or the page that hands over
-	Retry    = "retry"         // to servers, at the first two attempts
-	NotNow   = "503"           // to servers, at the third
-	BusyPage = "503 page"      // to browsers
-	NoToken  = "410 page"      // to browsers: unknown, expired or used
-	SlowDown = "429"           // to anybody
-	Denied   = "401"           // to servers
-	Disabled = "403"           // to servers
-	noAnswer = "no answer: %v" // begins with this
+	SignedOn = "signed on"   // a redirect_url, or the page that hands over
+	Retry    = "retry"       // to servers, at the first two attempts
+	NotNow   = "503"         // to servers, at the third
+	BusyPage = "503 page"    // to browsers
+	NoToken  = "410 page"    // to browsers: unknown, expired or used
+	SlowDown = "429"         // to anybody
+	Denied   = "401"         // to servers
+	Disabled = "403"         // to servers
+	noAnswer = "no answer: " // begins with this; the cause follows
 )
 
 // beforeLogin begins the outcome of a click whose second request went otherwise.
@@ -40,6 +42,21 @@ func Sound(outcome string) bool {
 		return true
 	}
 	return false
+}
+
+// Answered reports whether an outcome is an answer, whatever it says.
+func Answered(outcome string) bool { return !strings.HasPrefix(outcome, noAnswer) }
+
+// cause is why there was no answer, without the URL and the ports, which differ from
+// click to click: the same cause is one outcome.
+func cause(err error) string {
+	if asked, is := errors.AsType[*url.Error](err); is {
+		err = asked.Err
+	}
+	if op, is := errors.AsType[*net.OpError](err); is {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return err.Error()
 }
 
 // NewClient returns a client for any number of people at once.
@@ -79,12 +96,12 @@ func (p Person) Autologin(ctx context.Context, attempt int) (oneTimeURL, outcome
 	form := url.Values{"token": {p.Token.Reveal()}, "subscriber_unique_id": {p.Subscriber}, "attempt": {strconv.Itoa(attempt)}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, broker.AutologinURL(p.URL, p.Link), strings.NewReader(form.Encode()))
 	if err != nil {
-		return "", fmt.Sprintf(noAnswer, err)
+		return "", noAnswer + cause(err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	status, body, _, err := p.send(r)
 	if err != nil {
-		return "", fmt.Sprintf(noAnswer, err)
+		return "", noAnswer + cause(err)
 	}
 	var answer struct {
 		RedirectURL    string `json:"redirect_url"`
@@ -113,13 +130,13 @@ func (p Person) Autologin(ctx context.Context, attempt int) (oneTimeURL, outcome
 func (p Person) Login(ctx context.Context, query string) (outcome string) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL+"/login?"+query, nil)
 	if err != nil {
-		return fmt.Sprintf(noAnswer, err)
+		return noAnswer + cause(err)
 	}
 	r.Header.Set("Sec-Fetch-Mode", "navigate")
 	r.Header.Set("Sec-Fetch-Dest", "document")
 	status, body, kind, err := p.send(r)
 	if err != nil {
-		return fmt.Sprintf(noAnswer, err)
+		return noAnswer + cause(err)
 	}
 	page := strings.HasPrefix(kind, "text/html")
 	switch {

@@ -117,7 +117,7 @@ func (s *serverProgress) tail() string {
 	return fmt.Sprintf("%d of %s", s.done, accounts(s.total))
 }
 
-func accounts(n int) string { return plural(n, "account") }
+func accounts(n int) string { return cli.Plural(n, "account") }
 
 // observe takes an event of the reconciler.
 func (p *progress) observe(e reconcile.Event) {

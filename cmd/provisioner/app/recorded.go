@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/latchkey-sso/latchkey/broker"
+	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
 	"github.com/latchkey-sso/latchkey/cmd/internal/config"
 	"github.com/latchkey-sso/latchkey/cmd/internal/setup"
 	"github.com/latchkey-sso/latchkey/store"
@@ -42,7 +43,7 @@ func (f *fleet) recorded(ctx context.Context, t *target) (string, error) {
 			on[l.Server] = true
 		}
 	})
-	known := fmt.Sprintf("%s on %s", plural(links, "link"), plural(len(on), "server"))
+	known := fmt.Sprintf("%s on %s", cli.Plural(links, "link"), cli.Plural(len(on), "server"))
 	switch {
 	case err == nil:
 		return known, nil
@@ -85,13 +86,6 @@ func (f *fleet) eachLink(ctx context.Context, servers []string, visit func(broke
 		}
 	}
 	return visitAll(page)
-}
-
-func plural(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
 }
 
 // completeAccount offers servers, and after the slash the accounts that the store
