@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -353,6 +354,11 @@ func (b *Broker) useStore(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+	}
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	if b.cfg.Store.Mode != config.StoreEmbedded {
+		asking.Go(func() { b.doubtStore(ctx) })
 	}
 	b.follower.run(ctx)
 }
