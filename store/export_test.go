@@ -65,5 +65,6 @@ func rewrite(protection, instead string) Sabotage {
 		}
 	}
 }
+
 // ProblemsIn are the doubts that an answer to INFO raises.
 func ProblemsIn(info string) []string { return problemsOf(parseInfo(info), 0) }
