@@ -166,7 +166,7 @@ func newBroker(t testing.TB) (*broker.Broker, *memory) {
 		},
 		Catalogue: func() *broker.Catalogue { return catalogue },
 		Keys:      func() *broker.KeyRing { return ring },
-		Controls:  func() (*broker.Controls, bool) { return nil, true },
+		Controls:  func() (*broker.Controls, time.Time, bool) { return nil, now(), true },
 		SignOns:   m, Audit: discard{}, Now: now, Random: rand.Reader,
 	}), m
 }

@@ -31,7 +31,7 @@ type Claims struct {
 	// twice.
 	ID string `json:"jti"`
 	// The times are in seconds since 1970. AuthTime is when the cPanel server
-	// asked for the one-time URL.
+	// asked for the one-time URL, and never after IssuedAt.
 	IssuedAt  int64 `json:"iat"`
 	NotBefore int64 `json:"nbf"`
 	Expires   int64 `json:"exp"`
@@ -55,14 +55,15 @@ type PanelClaims struct {
 func (b *Broker) claims(g Grant, d *Destination, redeemed time.Time) Claims {
 	id := digest("assertion id", string(g.Token[:]))
 	return Claims{
-		Issuer:        b.cfg.PublicURL,
-		Audience:      d.Portal.Audience,
-		Subject:       g.Subscriber,
-		ID:            encodeSegment(id[:16]),
-		IssuedAt:      redeemed.Unix(),
-		NotBefore:     redeemed.Unix(),
-		Expires:       redeemed.Add(AssertionLifetime).Unix(),
-		AuthTime:      g.IssuedAt.Unix(),
+		Issuer:    b.cfg.PublicURL,
+		Audience:  d.Portal.Audience,
+		Subject:   g.Subscriber,
+		ID:        encodeSegment(id[:16]),
+		IssuedAt:  redeemed.Unix(),
+		NotBefore: redeemed.Unix(),
+		Expires:   redeemed.Add(AssertionLifetime).Unix(),
+		// Of two clocks; a portal refuses who signed in after the assertion was made.
+		AuthTime:      earlier(g.IssuedAt, redeemed).Unix(),
 		Methods:       []string{"cpanel"},
 		Class:         PanelAccess,
 		Panel:         PanelClaims{Server: g.Link.Server, User: g.Link.User, App: g.Link.App},

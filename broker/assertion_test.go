@@ -126,3 +126,27 @@ func TestAssertionsAreSignedByTheKeyOfTheHour(t *testing.T) {
 		}
 	}
 }
+
+// A token is issued by the clock of the controls, and redeemed by the broker's own.
+func TestNobodySignedInAfterTheAssertion(t *testing.T) {
+	for _, tt := range []struct {
+		name                   string
+		ahead                  time.Duration
+		wantIssued, wantSignIn time.Duration
+	}{
+		{"behind", -30 * time.Second, -20 * time.Second, -20 * time.Second},
+		{"ahead", 30 * time.Second, 40 * time.Second, 0},
+	} {
+		w := newWorld(t)
+		other := w.another(tt.ahead)
+		token := w.issue(invoices)
+		w.advance(10 * time.Second)
+		handover := ok(other.Login(t.Context(), broker.LoginRequest{Token: token, Claim: newClaim(t), From: inside}))(t)
+		w.setClock(w.clock().Add(tt.ahead)) // the portal's clock is that of the broker
+		_, claims := read(t, w, "EdDSA", "https://portal.example.com", handover.Assertion)
+		issued, signIn := float64(noon.Add(tt.wantIssued).Unix()), float64(noon.Add(tt.wantSignIn).Unix())
+		if claims["iat"] != issued || claims["auth_time"] != signIn {
+			t.Errorf("%s: got iat %.0f and auth_time %.0f, want %.0f and %.0f", tt.name, claims["iat"], claims["auth_time"], issued, signIn)
+		}
+	}
+}

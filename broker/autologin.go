@@ -136,11 +136,11 @@ func (r AutologinRequest) validate() error {
 // a *staleError.
 func (b *Broker) issue(ctx context.Context, r AutologinRequest, fresh bool) (Answer, error) {
 	now := b.cfg.Now()
-	controls, err := b.controls()
+	controls, asked, err := b.controls()
 	if err != nil {
 		return Answer{}, err
 	}
-	control, off := controls.find(r.Link, r.Subscriber, now)
+	control, off := controls.find(r.Link, r.Subscriber, asked)
 	destination, listed := b.cfg.Catalogue().Lookup(r.Link.App)
 	enabled := listed && destination.Enabled && !off
 	source := b.sourceCause(r.Link.Server, r.From.Address)
@@ -156,7 +156,7 @@ func (b *Broker) issue(ctx context.Context, r AutologinRequest, fresh bool) (Ans
 		NotBefore: b.oldestLinkToken(now, fresh),
 		CheckOnly: !enabled || source != "" || tooMany != nil,
 		Token:     token, TTL: b.cfg.OneTimeTokenTTL,
-		Grant: Grant{Token: token.Digest(), Link: r.Link, Subscriber: r.Subscriber, IssuedAt: now},
+		Grant: Grant{Token: token.Digest(), Link: r.Link, Subscriber: r.Subscriber, IssuedAt: asked},
 	}
 	if listed {
 		in.Redeemer = destination.Portal.redeemer()

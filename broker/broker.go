@@ -33,10 +33,11 @@ type Config struct {
 	// Both are called for each request and must not block.
 	Catalogue func() *Catalogue
 	Keys      func() *KeyRing
-	// Controls returns what sign-on is switched off for, and whether that is known
-	// to be no older than MaxControlsAge. It is called for each request and must not
-	// block.
-	Controls func() (*Controls, bool)
+	// Controls returns what sign-on is switched off for, the time by the clock by
+	// which controls are set, and whether both are known to be no older than
+	// MaxControlsAge. That clock is one for all brokers, and the time is never ahead
+	// of it. Controls is called for each request and must not block.
+	Controls func() (controls *Controls, now time.Time, fresh bool)
 
 	SignOns SignOns
 	// AccountLimit and ServerLimit bound the sign-ons of one account, by its
@@ -50,7 +51,9 @@ type Config struct {
 	// Rotations is optional.
 	Rotations Rotations
 	Audit     Audit
-	Now       func() time.Time
+	// Now is this broker's own clock: for the ages of link tokens and the times of
+	// assertions.
+	Now func() time.Time
 	// Random is the source of tokens: crypto/rand.Reader.
 	Random io.Reader
 }
@@ -165,7 +168,8 @@ type Grant struct {
 	Token      Digest
 	Link       Link
 	Subscriber string
-	// IssuedAt is when the server asked for it, to the second.
+	// IssuedAt is when the server asked for it, to the millisecond, by the clock by
+	// which controls are set: those that ended later keep it from working.
 	IssuedAt time.Time
 }
 
@@ -219,13 +223,14 @@ type Origin struct {
 // errStaleControls: it is not known what sign-on is switched off for.
 var errStaleControls = errors.New("the controls could not be read for some time")
 
-// controls returns the controls, or ReasonUnavailable when they may be too old.
-func (b *Broker) controls() (*Controls, error) {
-	controls, fresh := b.cfg.Controls()
+// controls returns the controls and the time by their clock, or ReasonUnavailable
+// when they may be too old.
+func (b *Broker) controls() (*Controls, time.Time, error) {
+	controls, now, fresh := b.cfg.Controls()
 	if !fresh {
-		return nil, &Error{Reason: ReasonUnavailable, Err: errStaleControls}
+		return nil, time.Time{}, &Error{Reason: ReasonUnavailable, Err: errStaleControls}
 	}
-	return controls, nil
+	return controls, now, nil
 }
 
 // storeCall bounds one call of the store and turns what it cannot answer into

@@ -78,7 +78,8 @@ func (t ControlTarget) Validate() error {
 // before it stay dead.
 type Control struct {
 	Target ControlTarget `json:"target"`
-	// At is when it was set, by the clock of whoever set it.
+	// At is when it was set. This and Until are by the clock of the store, which is
+	// one for whoever sets controls and for all brokers.
 	At time.Time `json:"at"`
 	// Until is when it ends by itself, or was ended; zero means never.
 	Until time.Time `json:"until,omitzero"`

@@ -103,6 +103,64 @@ func TestAPauseEndsByItselfAndItsTokensStayDead(t *testing.T) {
 	}
 }
 
+// What a broker takes for the time has no say in controls: a pause ends everywhere at
+// once, a token from before a block stays dead, and one from after it works.
+func TestControlsAreJudgedByOneClock(t *testing.T) {
+	w := newWorld(t)
+	brokers := map[string]*broker.Broker{"right": w.broker, "ahead": w.another(30 * time.Second), "behind": w.another(-30 * time.Second)}
+	click := func(by string) broker.OneTimeToken {
+		t.Helper()
+		return tokenIn(t, ok(brokers[by].Autologin(t.Context(), w.click(invoices)))(t))
+	}
+	type pair struct{ issuer, redeemer string }
+	issued := func() map[pair]broker.OneTimeToken {
+		tokens := map[pair]broker.OneTimeToken{}
+		for issuer := range brokers {
+			for redeemer := range brokers {
+				tokens[pair{issuer, redeemer}] = click(issuer)
+			}
+		}
+		return tokens
+	}
+	wantRedeemed := func(what string, tokens map[pair]broker.OneTimeToken, want broker.Reason) {
+		t.Helper()
+		for at, token := range tokens {
+			_, err := brokers[at.redeemer].Login(t.Context(), broker.LoginRequest{Token: token, Claim: newClaim(t), From: inside})
+			if got := broker.ReasonOf(err); got != want {
+				t.Errorf("%s, issued by %s and redeemed by %s: got %v, want %v", what, at.issuer, at.redeemer, got, want)
+			}
+		}
+	}
+	pause := broker.Control{Target: target(broker.ScopeServer, "web01"), At: noon.Add(time.Second), Until: noon.Add(10*time.Second + 300*time.Millisecond)}
+	before := issued()
+	w.advance(10 * time.Second)
+	// By brokers that do not know yet of the pause.
+	unknowing := issued()
+	w.advance(299 * time.Millisecond)
+	w.control(pause)
+	for by, b := range brokers {
+		if _, err := b.Autologin(t.Context(), w.click(invoices)); broker.ReasonOf(err) != broker.ReasonSignOnDisabled {
+			t.Errorf("%s, a millisecond before the end: got %v, want sign_on_disabled", by, err)
+		}
+	}
+	w.advance(time.Millisecond)
+	after := issued()
+	wantRedeemed("a token from before the pause", before, broker.ReasonSignOnDisabled)
+	wantRedeemed("a token from within the pause", unknowing, broker.ReasonSignOnDisabled)
+	wantRedeemed("a token from the very end", after, 0)
+}
+
+// Where the clock of the controls went back, what is in force counts.
+func TestAClockThatWentBackLetsNobodyThroughAPause(t *testing.T) {
+	w := newWorld(t)
+	token := w.issue(invoices)
+	w.setClock(noon.Add(-time.Hour))
+	w.control(broker.Control{Target: target(broker.ScopeServer, "web01"), At: w.clock(), Until: w.clock().Add(time.Minute)})
+	if _, err := w.login(token, newClaim(t)); broker.ReasonOf(err) != broker.ReasonSignOnDisabled {
+		t.Errorf("got %v, want sign_on_disabled", err)
+	}
+}
+
 // Without fresh controls nobody is signed on, and nothing is consumed.
 func TestStaleControlsSignNobodyOn(t *testing.T) {
 	w := newWorld(t)

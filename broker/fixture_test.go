@@ -139,6 +139,14 @@ func (w *world) config(s broker.SignOns) broker.Config {
 	}
 }
 
+// another is a second broker over the same store, whose own clock is ahead.
+func (w *world) another(ahead time.Duration) *broker.Broker {
+	w.t.Helper()
+	cfg := w.config(w.store)
+	cfg.Now = func() time.Time { return w.clock().Add(ahead) }
+	return broker.New(cfg)
+}
+
 func (w *world) clock() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -157,10 +165,10 @@ func (w *world) currentKeys() *broker.KeyRing {
 	return w.keys
 }
 
-func (w *world) currentControls() (*broker.Controls, bool) {
+func (w *world) currentControls() (*broker.Controls, time.Time, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.controls, !w.stale
+	return w.controls, w.now, !w.stale
 }
 
 // control puts these controls in force, and no others.
@@ -174,6 +182,13 @@ func (w *world) setStale(stale bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stale = stale
+}
+
+// setClock sets the clock of the broker and of the controls.
+func (w *world) setClock(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = now
 }
 
 // advance moves the clock of the broker and of the store.

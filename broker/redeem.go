@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // LoginRequest is a browser's redemption of a one-time URL.
@@ -101,7 +102,7 @@ func (b *Broker) sign(c Claims) (Assertion, error) {
 
 func (b *Broker) redeem(ctx context.Context, in Redeem, from Origin) (Claims, *Destination, error) {
 	// Whoever does not know the controls consumes nothing.
-	if _, err := b.controls(); err != nil {
+	if _, _, err := b.controls(); err != nil {
 		return Claims{}, nil, err
 	}
 	in.At = b.cfg.Now()
@@ -115,11 +116,13 @@ func (b *Broker) redeem(ctx context.Context, in Redeem, from Origin) (Claims, *D
 		return Claims{}, nil, errors.New("the store answered with the grant of another token")
 	}
 	// Asked again: what was switched off meanwhile counts.
-	controls, err := b.controls()
+	controls, now, err := b.controls()
 	if err != nil {
 		return Claims{}, nil, err
 	}
-	control, off := controls.find(found.Grant.Link, found.Grant.Subscriber, found.Grant.IssuedAt)
+	// Where the clock went back since the token was issued, what is in force counts.
+	made := earlier(found.Grant.IssuedAt, now)
+	control, off := controls.find(found.Grant.Link, found.Grant.Subscriber, made)
 	destination, listed := b.cfg.Catalogue().Lookup(found.Grant.Link.App)
 	event := Event{
 		From: from, Link: found.Grant.Link, Subscriber: found.Grant.Subscriber,
@@ -154,4 +157,11 @@ func (b *Broker) redeem(ctx context.Context, in Redeem, from Origin) (Claims, *D
 		return Claims{}, nil, refusal
 	}
 	return b.claims(found.Grant, destination, found.RedeemedAt), destination, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

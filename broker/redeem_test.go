@@ -77,9 +77,7 @@ func TestLifetimeOfAOneTimeToken(t *testing.T) {
 func TestLifetimeDoesNotDependOnTheClockOfABroker(t *testing.T) {
 	for _, ahead := range []time.Duration{30 * time.Second, -30 * time.Second} {
 		w := newWorld(t)
-		cfg := w.config(w.store)
-		cfg.Now = func() time.Time { return w.clock().Add(ahead) }
-		other := broker.New(cfg)
+		other := w.another(ahead)
 		redeem := func(token broker.OneTimeToken) broker.Reason {
 			_, err := other.Login(t.Context(), broker.LoginRequest{Token: token, Claim: newClaim(t), From: inside})
 			return broker.ReasonOf(err)

@@ -28,18 +28,9 @@ func (s *Store) controlsVersionKey() string { return s.prefix + "{catalogue}cont
 // ErrControlChanged: somebody else has set or ended the control meanwhile.
 var ErrControlChanged = errors.New("the control was changed by somebody else meanwhile")
 
-// Now is the time by the clock of Redis, which is one for everybody who sets controls.
-func (s *Store) Now(ctx context.Context) (time.Time, error) {
-	now, err := s.client.Time(ctx).Result()
-	if err != nil {
-		return time.Time{}, fmt.Errorf("ask Redis for the time: %w", err)
-	}
-	return now.UTC(), nil
-}
-
 // SetControl keeps a control in place of the one for the same target, and changes
-// Status.Controls, in one atomic step. Controls that ended broker.ControlMemory
-// before now are forgotten. over, unless it is nil, must still be what Controls has
+// Status.Controls, in one atomic step. Its times and now are by the clock of
+// Status.Now. Controls that ended broker.ControlMemory before now are forgotten. over, unless it is nil, must still be what Controls has
 // for the target (zero: none), else it returns ErrControlChanged. It returns
 // ErrTooManyControls when there is no room. Nothing is changed with an error of
 // these.

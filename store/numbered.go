@@ -15,10 +15,6 @@ func (s *Store) number(ctx context.Context, key, field string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return numberIn(values)
-}
-
-func numberIn(values []any) (int64, error) {
 	if len(values) == 0 || values[0] == nil {
 		return 0, nil
 	}

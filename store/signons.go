@@ -20,7 +20,10 @@ type grantRecord struct {
 	User       string `json:"u"`
 	App        string `json:"a"`
 	Subscriber string `json:"id"`
-	IssuedAt   int64  `json:"at"`
+	// IssuedAt is in unix milliseconds by the clock of the controls; 0 in records of
+	// versions that kept "at", seconds by the clock of a broker, and judged them by
+	// that.
+	IssuedAt int64 `json:"ms"`
 }
 
 func encodeDigest(d broker.Digest) string { return base64.RawURLEncoding.EncodeToString(d[:]) }
@@ -28,7 +31,7 @@ func encodeDigest(d broker.Digest) string { return base64.RawURLEncoding.EncodeT
 func encodeGrant(g broker.Grant) ([]byte, error) {
 	return json.Marshal(grantRecord{
 		Token: encodeDigest(g.Token), Server: g.Link.Server, User: g.Link.User, App: g.Link.App,
-		Subscriber: g.Subscriber, IssuedAt: g.IssuedAt.Unix(),
+		Subscriber: g.Subscriber, IssuedAt: g.IssuedAt.UnixMilli(),
 	})
 }
 
@@ -41,12 +44,15 @@ func decodeGrant(text string) (broker.Grant, error) {
 	if err != nil || len(token) != len(broker.Digest{}) {
 		return broker.Grant{}, fmt.Errorf("%w: decode grant: token digest", ErrDamaged)
 	}
-	return broker.Grant{
+	grant := broker.Grant{
 		Token:      broker.Digest(token),
 		Link:       broker.Link{Account: broker.Account{Server: r.Server, User: r.User}, App: r.App},
 		Subscriber: r.Subscriber,
-		IssuedAt:   time.Unix(r.IssuedAt, 0),
-	}, nil
+	}
+	if r.IssuedAt != 0 {
+		grant.IssuedAt = time.UnixMilli(r.IssuedAt)
+	}
+	return grant, nil
 }
 
 var causes = map[string]broker.Cause{
@@ -126,6 +132,9 @@ func (s *Store) Redeem(ctx context.Context, in broker.Redeem) (broker.Redemption
 	grant, err := decodeGrant(reply[1])
 	if err != nil {
 		return broker.Redemption{}, fmt.Errorf("redeem: %w", err)
+	}
+	if grant.IssuedAt.IsZero() && outcome != broker.Used {
+		outcome = broker.Expired // no control could be compared with it
 	}
 	found := broker.Redemption{Outcome: outcome, Grant: grant, ClaimedBy: reply[2]}
 	if reply[3] != "" {

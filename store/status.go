@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // Status is what brokers ask for again and again.
@@ -18,6 +17,9 @@ type Status struct {
 	Controls string
 	// Daemon: a provisioner daemon is alive and serves requests.
 	Daemon bool
+	// Now is the time, to the millisecond, by the clock by which controls are set and
+	// judged: that of the Redis that keeps them.
+	Now time.Time
 }
 
 // daemonKey is in the slot of the catalogue, so that Status is one round trip.
@@ -46,22 +48,28 @@ func (s *Store) Resign(ctx context.Context) error {
 
 // Status returns the Status in one round trip.
 func (s *Store) Status(ctx context.Context) (Status, error) {
-	pipe := s.client.Pipeline()
-	current := pipe.HMGet(ctx, s.catalogueKey(), currentField)
-	controls := pipe.Get(ctx, s.controlsVersionKey())
-	daemon := pipe.Get(ctx, s.daemonKey())
-	_, _ = pipe.Exec(ctx) // each reply has its own error
-	if err := current.Err(); err != nil {
+	keys := []string{s.catalogueKey(), s.controlsVersionKey(), s.daemonKey()}
+	reply, err := s.status.Run(ctx, s.client, keys, currentField).StringSlice()
+	if err != nil {
 		return Status{}, fmt.Errorf("read status: %w", err)
 	}
-	for _, reply := range []*redis.StringCmd{controls, daemon} {
-		if err := reply.Err(); err != nil && !errors.Is(err, redis.Nil) {
-			return Status{}, fmt.Errorf("read status: %w", err)
-		}
+	if len(reply) != 5 {
+		return Status{}, fmt.Errorf("read status: Redis answered %d values, want 5", len(reply))
 	}
-	revision, err := numberIn(current.Val())
+	revision, err := strconv.Atoi(reply[0])
 	if err != nil {
 		return Status{}, fmt.Errorf("read status: revision in force: %w", err)
 	}
-	return Status{Revision: int(revision), Controls: controls.Val(), Daemon: daemon.Val() != ""}, nil
+	seconds, err := strconv.ParseInt(reply[3], 10, 64)
+	if err != nil {
+		return Status{}, fmt.Errorf("read status: time: %w", err)
+	}
+	micros, err := strconv.ParseInt(reply[4], 10, 64)
+	if err != nil {
+		return Status{}, fmt.Errorf("read status: time: %w", err)
+	}
+	return Status{
+		Revision: revision, Controls: reply[1], Daemon: reply[2] != "",
+		Now: time.UnixMilli(seconds*1000 + micros/1000).UTC(),
+	}, nil
 }

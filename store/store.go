@@ -49,7 +49,7 @@ type Store struct {
 	acquire, renew              *redis.Script
 	add, due, done              *redis.Script
 	begin, end, log, shorten    *redis.Script
-	publish, control            *redis.Script
+	publish, control, status    *redis.Script
 	// scripts are all of them.
 	scripts []*redis.Script
 	rates   *redis_rate.Limiter
@@ -75,7 +75,7 @@ func New(cfg Config) *Store {
 	s.acquire, s.renew = load("acquire"), load("renew")
 	s.add, s.due, s.done = load("add"), load("due"), load("done")
 	s.begin, s.end, s.log, s.shorten = load("begin"), load("end"), load("log"), load("shorten")
-	s.publish, s.control = load("publish"), load("control")
+	s.publish, s.control, s.status = load("publish"), load("control"), load("status")
 	return s
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -51,6 +52,7 @@ func signOns() []test {
 		{"an issue sent twice forgets no redemption", issuedTwice},
 		{"of many racing claimants one wins", race},
 		{"nothing secret is stored", nothingSecret},
+		{"a token of a former version is expired", formerVersion},
 	}
 }
 
@@ -107,7 +109,7 @@ func issueInputFor(t *testing.T, of broker.Link, link broker.LinkToken) broker.I
 	token := newToken(t, of.Account)
 	return broker.Issue{
 		Link: of, LinkToken: link.Digest(), Subscriber: aCustomer, Token: token, TTL: ttl, Redeemer: redeemer,
-		Grant: broker.Grant{Token: token.Digest(), Link: of, Subscriber: aCustomer, IssuedAt: created.Add(time.Hour)},
+		Grant: broker.Grant{Token: token.Digest(), Link: of, Subscriber: aCustomer, IssuedAt: created.Add(time.Hour + time.Millisecond)},
 	}
 }
 
@@ -340,4 +342,28 @@ func nothingSecret(t *testing.T, s Subject) {
 			}
 		}
 	}
+}
+
+// Records had "at" once, seconds by the clock of a broker: too coarse, and of another
+// clock than controls.
+func formerVersion(t *testing.T, s Subject) {
+	in := issue(t, s)
+	for _, key := range Keys(t, s.Client) {
+		if !strings.Contains(key, "once:") {
+			continue
+		}
+		record := must[string](t)(s.Client.Get(t.Context(), key).Result())
+		former := strings.Replace(record, `"ms":`+fmt.Sprint(in.Grant.IssuedAt.UnixMilli()), `"at":`+fmt.Sprint(in.Grant.IssuedAt.Unix()), 1)
+		if former == record {
+			t.Fatalf("%s has no time of issue", key)
+		}
+		if err := s.Client.Set(t.Context(), key, former, redis.KeepTTL).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	claim := newClaim(t)
+	for _, what := range []string{"first claim", "first claim again"} {
+		wantOutcome(t, what, redeem(t, s, in.Token, claim), broker.Expired, claim.ID())
+	}
+	wantOutcome(t, "second claim", redeem(t, s, in.Token, newClaim(t)), broker.Used, claim.ID())
 }

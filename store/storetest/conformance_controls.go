@@ -19,6 +19,16 @@ func controls() []test {
 		{"an impossible control is refused", refusedControl},
 		{"a control is replaced only while it is what was read", controlChanged},
 		{"there are so many controls and no more", tooManyControls},
+		{"the status tells the time of Redis", statusTime},
+	}
+}
+
+func statusTime(t *testing.T, s Subject) {
+	before := must[time.Time](t)(s.Client.Time(t.Context()).Result()).Truncate(time.Millisecond)
+	got := must[store.Status](t)(s.Store.Status(t.Context())).Now
+	after := must[time.Time](t)(s.Client.Time(t.Context()).Result())
+	if got.Before(before) || got.After(after) || !got.Equal(got.Truncate(time.Millisecond)) {
+		t.Errorf("got %v, want a whole millisecond from %v to %v", got, before, after)
 	}
 }
 

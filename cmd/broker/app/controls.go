@@ -131,12 +131,12 @@ func (f *controlFlags) change(args []string, question string, finish func(c, bef
 			return storeError(cfg, err)
 		}
 		// Not by the clock of this machine: the store's is one for everybody.
-		now, err := s.Now(ctx)
+		status, err := s.Status(ctx)
 		if err != nil {
 			return storeError(cfg, err)
 		}
 		before, _ := all.Get(c.Target)
-		c, said, err := finish(c, before, now)
+		c, said, err := finish(c, before, status.Now)
 		if err != nil {
 			return err
 		}
@@ -144,7 +144,7 @@ func (f *controlFlags) change(args []string, question string, finish func(c, bef
 		if damaged := before.Target == c.Target && before.At.IsZero(); damaged || c.Until.IsZero() {
 			over = nil // a block comes in place of whatever is there
 		}
-		switch err := s.SetControl(ctx, c, now, over); {
+		switch err := s.SetControl(ctx, c, status.Now, over); {
 		case errors.Is(err, store.ErrControlChanged):
 			return fmt.Errorf("%s: %w: look at `broker controls list` and try again", c.Target, err)
 		case errors.Is(err, store.ErrTooManyControls):
@@ -308,15 +308,15 @@ func controlsListCommand(env cli.Env) *cobra.Command {
 			if err != nil {
 				return storeError(cfg, err)
 			}
-			now, err := s.Now(ctx)
+			status, err := s.Status(ctx)
 			if err != nil {
 				return storeError(cfg, err)
 			}
 			rows := []controlRow{}
 			for _, c := range all.List() {
-				switch recent := now.Sub(c.Until) <= broker.ControlMemory; {
-				case c.InForce(now), *ended && recent:
-					rows = append(rows, newControlRow(c, now))
+				switch recent := status.Now.Sub(c.Until) <= broker.ControlMemory; {
+				case c.InForce(status.Now), *ended && recent:
+					rows = append(rows, newControlRow(c, status.Now))
 				}
 			}
 			return printControls(env, rows, asJSON)

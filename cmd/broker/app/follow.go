@@ -48,12 +48,17 @@ type follower struct {
 
 var _ broker.Rotations = (*follower)(nil)
 
-// knownControls are the controls as they were at a time, by the clock that nobody
-// sets: how fresh they are does not depend on what time it is.
+// knownControls are the controls as they were when they were asked for, and the time
+// by their clock. Both go on by the clock that nobody sets: neither how fresh they
+// are nor what time it is depends on what this machine takes for the time.
 type knownControls struct {
 	controls *broker.Controls
 	version  string
-	at       time.Time
+	asked    time.Time
+	// now is what the store's clock said, answered when that was heard. So now and the
+	// time since are never ahead of that clock (no pause ends early, no token is taken
+	// for a later one), and behind by no more than the answer took to come.
+	now, answered time.Time
 }
 
 func newFollower(cfg *config.Config, s *store.Store, log *zap.Logger) (*follower, error) {
@@ -69,13 +74,14 @@ func newFollower(cfg *config.Config, s *store.Store, log *zap.Logger) (*follower
 // current returns the catalogue that is in force.
 func (f *follower) current() *broker.Catalogue { return f.catalogue.Load() }
 
-// controls returns what sign-on is switched off for, and whether that is fresh.
-func (f *follower) controls() (*broker.Controls, bool) {
+// controls returns what sign-on is switched off for, the time by the clock by which
+// that was set, and whether both are fresh.
+func (f *follower) controls() (controls *broker.Controls, now time.Time, fresh bool) {
 	known := f.known.Load()
 	if known == nil {
-		return nil, false
+		return nil, time.Time{}, false
 	}
-	return known.controls, time.Since(known.at) <= broker.MaxControlsAge
+	return known.controls, known.now.Add(time.Since(known.answered)), time.Since(known.asked) <= broker.MaxControlsAge
 }
 
 // Served implements broker.Rotations.
@@ -97,7 +103,8 @@ func (f *follower) look(ctx context.Context) error {
 		return err
 	}
 	f.daemon.Store(status.Daemon)
-	if err := f.control(ctx, status.Controls, asked); err != nil {
+	seen := knownControls{version: status.Controls, asked: asked, now: status.Now, answered: time.Now()}
+	if err := f.control(ctx, seen); err != nil {
 		return err
 	}
 	switch {
@@ -115,23 +122,23 @@ func (f *follower) look(ctx context.Context) error {
 	return f.adopt(ctx, status.Revision)
 }
 
-// control puts the controls in force that had a version at a time. Read later they
-// may be newer ones: their version will be seen with the next look, and they are
-// read once more.
-func (f *follower) control(ctx context.Context, version string, at time.Time) error {
-	known := f.known.Load()
-	if known != nil && known.version == version {
-		f.known.Store(&knownControls{known.controls, version, at})
+// control puts the controls in force whose version was seen. Read later they may be
+// newer ones: their version will be seen with the next look, and they are read once
+// more.
+func (f *follower) control(ctx context.Context, seen knownControls) error {
+	if known := f.known.Load(); known != nil && known.version == seen.version {
+		seen.controls = known.controls
+		f.known.Store(&seen)
 		return nil
 	}
-	controls, err := f.store.Controls(ctx)
-	if err != nil {
+	var err error
+	if seen.controls, err = f.store.Controls(ctx); err != nil {
 		return err
 	}
-	f.known.Store(&knownControls{controls, version, at})
+	f.known.Store(&seen)
 	inForce := []string{}
-	for _, c := range controls.List() {
-		if c.InForce(time.Now()) && len(inForce) < 20 {
+	for _, c := range seen.controls.List() {
+		if c.InForce(seen.now) && len(inForce) < 20 {
 			inForce = append(inForce, c.Target.String())
 		}
 	}
