@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -83,10 +84,27 @@ type Control struct {
 	At time.Time `json:"at"`
 	// Until is when it ends by itself, or was ended; zero means never.
 	Until time.Time `json:"until,omitzero"`
-	// Author set it, or ended it.
+	// Author set it, or ended it. It has MaxControlText bytes at most, as has Note.
 	Author string `json:"author"`
 	// Note says why, for colleagues.
 	Note string `json:"note,omitempty"`
+}
+
+// MaxControlText is the longest text that people may leave with a Control, in bytes.
+const MaxControlText = 255
+
+// Validate checks the target and the texts. Its error is an *Error with
+// ReasonInvalidRequest.
+func (c Control) Validate() error {
+	if err := c.Target.Validate(); err != nil {
+		return err
+	}
+	for _, text := range [...]struct{ field, value string }{{"author", c.Author}, {"note", c.Note}} {
+		if text.value != "" && checkText(text.field, text.value, MaxControlText) != nil {
+			return Invalid(text.field, fmt.Sprintf("must be one line of text, of %d bytes at most", MaxControlText))
+		}
+	}
+	return nil
 }
 
 // ControlMemory is how long a Control is kept after its end: much longer than a

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -12,10 +13,11 @@ import (
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
 
-// afterRead does something once, after a list was read and before the reader knows.
+// afterRead does something once, after something was read and before the reader
+// knows.
 type afterRead struct {
-	key  string
-	then func()
+	command, key string
+	then         func()
 }
 
 func (a *afterRead) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -27,7 +29,7 @@ func (a *afterRead) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pr
 func (a *afterRead) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
-		if then := a.then; then != nil && cmd.Name() == "lrange" && cmd.Args()[1] == a.key {
+		if then := a.then; then != nil && cmd.Name() == a.command && slices.Contains(cmd.Args(), any(a.key)) {
 			a.then = nil
 			then()
 		}
@@ -69,7 +71,7 @@ func TestWhatIsLoggedWhileALogIsShortenedStays(t *testing.T) {
 	}
 
 	first := begun()
-	meanwhile := &afterRead{key: fmt.Sprintf("%s{operations}log:%d", keyPrefix, first)}
+	meanwhile := &afterRead{command: "lrange", key: fmt.Sprintf("%s{operations}log:%d", keyPrefix, first)}
 	meanwhile.then = func() { log(first, reconcile.LevelWarning, 1) }
 	client.AddHook(meanwhile)
 	for range store.LongLogs {

@@ -49,7 +49,8 @@ type Store struct {
 	acquire, renew              *redis.Script
 	add, due, done              *redis.Script
 	begin, end, log, shorten    *redis.Script
-	publish, control, status    *redis.Script
+	publish, status             *redis.Script
+	control, controls           *redis.Script
 	// scripts are all of them.
 	scripts []*redis.Script
 	rates   *redis_rate.Limiter
@@ -75,7 +76,8 @@ func New(cfg Config) *Store {
 	s.acquire, s.renew = load("acquire"), load("renew")
 	s.add, s.due, s.done = load("add"), load("due"), load("done")
 	s.begin, s.end, s.log, s.shorten = load("begin"), load("end"), load("log"), load("shorten")
-	s.publish, s.control, s.status = load("publish"), load("control"), load("status")
+	s.publish, s.status = load("publish"), load("status")
+	s.control, s.controls = load("control"), load("controls")
 	return s
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,7 +66,7 @@ func controlsKept(t *testing.T, s Subject) {
 			seen = append(seen, now)
 		}
 	}
-	block := broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeSubscriber, Name: "a | b"}, At: created, Author: "eve@desk", Note: "fraud, see \"4711\""}
+	block := broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeSubscriber, Name: "a | b"}, At: created, Author: "eve@desk", Note: "fraud & more, see <\"4711\">"}
 	setControl(t, s, block, created)
 	changed()
 	everything := broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeEverything}, At: created, Until: created.Add(time.Minute), Author: "eve@desk"}
@@ -150,9 +151,16 @@ func controlChanged(t *testing.T, s Subject) {
 }
 
 func refusedControl(t *testing.T, s Subject) {
-	err := s.Store.SetControl(t.Context(), broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeServer, Name: "a b"}}, created, nil)
-	if broker.ReasonOf(err) != broker.ReasonInvalidRequest {
-		t.Errorf("got %v, want invalid_request", err)
+	everything := broker.ControlTarget{Scope: broker.ScopeEverything}
+	for _, c := range []broker.Control{
+		{Target: broker.ControlTarget{Scope: broker.ScopeServer, Name: "a b"}},
+		{Target: everything, Note: strings.Repeat("n", broker.MaxControlText+1)},
+		{Target: everything, Author: "two\nlines"},
+		{Target: everything, Note: "\xff"},
+	} {
+		if err := s.Store.SetControl(t.Context(), c, created, nil); broker.ReasonOf(err) != broker.ReasonInvalidRequest {
+			t.Errorf("%+v: got %v, want invalid_request", c, err)
+		}
 	}
 	wantControls(t, s)
 }

@@ -345,7 +345,7 @@ func (b *Broker) useStore(ctx context.Context) {
 	tick := time.NewTicker(loadInterval)
 	defer tick.Stop()
 	for complaint := ""; !b.loaded.Load(); {
-		if err := b.tryStore(ctx, 2*time.Second); err != nil && complaint != err.Error() && ctx.Err() == nil {
+		if err := b.tryStore(ctx, followTimeout); err != nil && complaint != err.Error() && ctx.Err() == nil {
 			complaint = err.Error()
 			b.log.Warn("the store is not ready; trying on", zap.Error(err), zap.Strings("addresses", b.cfg.Store.Addresses))
 		}

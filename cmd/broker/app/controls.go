@@ -2,6 +2,7 @@ package app
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -78,9 +78,6 @@ func newControlFlags(env cli.Env, cmd *cobra.Command) *controlFlags {
 	}
 }
 
-// maxText is the longest text that people may leave, in bytes.
-const maxText = 255
-
 // control is the control that the arguments and flags ask for.
 func (f *controlFlags) control(cfg *config.Config, args []string) (broker.Control, error) {
 	target := broker.ControlTarget{Scope: broker.ControlScope(args[0])}
@@ -90,22 +87,14 @@ func (f *controlFlags) control(cfg *config.Config, args []string) (broker.Contro
 	if target.Scope == broker.ScopeApp && !strings.HasPrefix(target.Name, cfg.AppPrefix) {
 		target.Name = cfg.AppPrefix + target.Name
 	}
-	if err := target.Validate(); err != nil {
+	c := broker.Control{Target: target, Author: cmp.Or(*f.author, cli.Author()), Note: *f.note}
+	if err := c.Validate(); err != nil {
 		if invalid, is := errors.AsType[*broker.Error](err); is {
 			return broker.Control{}, cli.Usagef("%s %s\nSee `broker controls --help`.", invalid.Field, invalid.Problem)
 		}
 		return broker.Control{}, cli.Usagef("%w", err)
 	}
-	for name, text := range map[string]string{"note": *f.note, "author": *f.author} {
-		if len(text) > maxText || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-			return broker.Control{}, cli.Usagef("--%s must be one line of up to %d bytes", name, maxText)
-		}
-	}
-	author := *f.author
-	if author == "" {
-		author = cli.Author()
-	}
-	return broker.Control{Target: target, Author: author, Note: *f.note}, nil
+	return c, nil
 }
 
 // change runs a command that sets one control. finish completes it, knowing the one

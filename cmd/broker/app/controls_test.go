@@ -55,7 +55,7 @@ func TestControlsByCommand(t *testing.T) {
 			t.Errorf("%s: got exit code %d, %q and %q, want %d, %q and %q", s.name, code, out, errs, s.code, s.out, s.errs)
 		}
 	}
-	if code, _, errs := run(t, []string{"controls", "block", "server", "web01", "--note", "two\nlines", "-c", file}, operatorEnviron); code != cli.ExitUsage || !strings.Contains(errs, "--note must be one line") {
+	if code, _, errs := run(t, []string{"controls", "block", "server", "web01", "--note", "two\nlines", "-c", file}, operatorEnviron); code != cli.ExitUsage || !strings.Contains(errs, "note must be one line") {
 		t.Errorf("a note of two lines: got exit code %d, %q", code, errs)
 	}
 

@@ -17,12 +17,13 @@ import (
 )
 
 // followEvery is how often the store is asked for what has changed, and
-// followTimeout how long that may take. A control is in force everywhere within a
-// second. After a failure it is asked again soon: once the controls are stale,
+// followTimeout how long that may take: as many controls as there can be, of the
+// longest kind, come over a slow line in 2 s. A control is in force everywhere within
+// a second. After a failure it is asked again soon: once the controls are stale,
 // nobody is signed on before it has answered.
 const (
 	followEvery   = 500 * time.Millisecond
-	followTimeout = 2 * time.Second
+	followTimeout = 4 * time.Second
 	lostEvery     = 50 * time.Millisecond
 )
 
