@@ -23,6 +23,7 @@ var ErrTooManyControls = fmt.Errorf("there are %d controls already", MaxControls
 // round trip.
 func (s *Store) controlsKey() string        { return s.prefix + "{catalogue}controls" }
 func (s *Store) controlsVersionKey() string { return s.prefix + "{catalogue}controls:version" }
+func (s *Store) controlsEndsKey() string    { return s.prefix + "{catalogue}controls:ends" }
 
 // ErrControlChanged: somebody else has set or ended the control meanwhile.
 var ErrControlChanged = errors.New("the control was changed by somebody else meanwhile")
@@ -51,7 +52,7 @@ func (s *Store) SetControl(ctx context.Context, c broker.Control, now time.Time,
 		}
 	}
 	// Random, because a number may come twice: with a failover goes the last change.
-	reply, err := s.control.Run(ctx, s.client, []string{s.controlsKey(), s.controlsVersionKey()},
+	reply, err := s.control.Run(ctx, s.client, []string{s.controlsKey(), s.controlsVersionKey(), s.controlsEndsKey()},
 		c.Target.String(), record, rand.Text(), MaxControls, now.Add(-broker.ControlMemory).UnixMilli(), compare, expected).StringSlice()
 	switch {
 	case err != nil:

@@ -130,3 +130,28 @@ func TestControlsAreReadFromOneRedis(t *testing.T) {
 	}
 	wantLongest(t, ok(s.Controls(t.Context()))(t), 1000)
 }
+
+// However many controls there are, one is set without a look at all of them: Redis
+// does nothing else meanwhile.
+func TestSettingAControlDoesNotHoldRedis(t *testing.T) {
+	client := storetest.StartRedis(t).Client()
+	s := store.New(store.Config{Client: client, KeyPrefix: keyPrefix})
+	fill(t, client, s, store.MaxControls)
+	best := time.Hour
+	for i := range 20 {
+		if err := client.ConfigResetStat(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		setControl(t, s, longest(i))
+		var calls, micros int64
+		_, stats, _ := strings.Cut(ok(client.Info(t.Context(), "commandstats").Result())(t), "cmdstat_evalsha:")
+		if _, err := fmt.Sscanf(stats, "calls=%d,usec=%d", &calls, &micros); err != nil || calls != 1 {
+			t.Fatalf("statistics of Redis: %v in %s", err, stats)
+		}
+		best = min(best, time.Duration(micros)*time.Microsecond)
+	}
+	t.Logf("beside %d controls it takes %s", store.MaxControls, best)
+	if best > 10*time.Millisecond {
+		t.Errorf("it takes %s, want 10 ms at most", best)
+	}
+}

@@ -21,7 +21,7 @@
 //	latchkey:{operations}long      zset    operations whose logs are long and kept whole
 //	latchkey:{operations}pulse:7   string  there while the operation goes on
 //	latchkey:{catalogue}           hash    revisions by number, and the current number
-//	latchkey:{catalogue}controls   hash    controls by target; beside it their version
+//	latchkey:{catalogue}controls   hash    controls by target; beside it their version, and their ends
 //	latchkey:{catalogue}daemon     string  there while a provisioner daemon is alive
 //
 // An account has a field per app with its confirmed link token, and up to three

@@ -17,7 +17,7 @@ import (
 
 // rights are what README.md tells operators to give the Redis user of the broker
 // and of the provisioner: the end of ACL SETUSER.
-const rights = "~latchkey:* +info +evalsha +eval +script|load +get +set +del +pttl +pexpire +hmget +hset +hdel +hgetall +hscan +scan +time +zcard +zadd +zrangebyscore +zscore +zrem +llen +lrange +rpush"
+const rights = "~latchkey:* +info +evalsha +eval +script|load +get +set +del +pttl +pexpire +hmget +hset +hdel +hgetall +hlen +hscan +scan +time +zcard +zadd +zrangebyscore +zscore +zrem +llen +lrange +rpush"
 
 // clusterRights come on top in mode cluster.
 const clusterRights = "+cluster|slots +command"

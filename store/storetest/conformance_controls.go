@@ -90,9 +90,13 @@ func controlsForgotten(t *testing.T, s Subject) {
 	for _, c := range []broker.Control{long, lately, forever} {
 		setControl(t, s, c, created)
 	}
-	wantControls(t, s, long, lately, forever)
+	again := server("web04", long.Until)
+	setControl(t, s, again, created)
+	again.Until = time.Time{}
+	setControl(t, s, again, created)
+	wantControls(t, s, long, lately, forever, again)
 	setControl(t, s, forever, now)
-	wantControls(t, s, lately, forever)
+	wantControls(t, s, lately, forever, again)
 }
 
 func damagedControl(t *testing.T, s Subject) {

@@ -142,7 +142,7 @@ func (f *controlFlags) change(args []string, question string, finish func(c, bef
 			return storeError(cfg, err)
 		}
 		fmt.Fprintln(f.env.Out, said)
-		if c.InForce(now) {
+		if c.InForce(status.Now) {
 			if doubt := doubtOf(ctx, cfg, s, c.Target); doubt != "" {
 				fmt.Fprintln(f.env.Err, "Note: "+doubt)
 			}
