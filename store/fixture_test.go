@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"crypto/rand"
+	"os"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/store"
+	"github.com/latchkey-sso/latchkey/store/storetest"
 )
 
 const keyPrefix = "latchkey:"
@@ -18,6 +20,11 @@ var (
 	billing = broker.Link{Account: bob, App: "latchkey_billing"}
 	created = time.Unix(1_790_000_000, 0)
 )
+
+func TestMain(m *testing.M) {
+	storetest.Parallel()
+	os.Exit(m.Run())
+}
 
 // ok ends the test when there is an error: ok(f())(t).
 func ok[T any](v T, err error) func(testing.TB) T {

@@ -155,7 +155,8 @@ func TestWithoutTimeoutsAHungRedisHoldsEverybody(t *testing.T) {
 		defer held.Stop()
 		during := openloop.Run(t.Context(), openloop.Config{Rate: 50, For: time.Second, Do: anyRequest(c)})
 		t.Logf("without time-outs:\n%s", during)
-		if got := during.Of().Latency; got.P50 < 600 {
+		// All slots are held; only who found none is told soon.
+		if got := during.Of().Latency; got.P90 < 600 {
 			t.Errorf("latency: got %+v, want it to be as long as Redis hangs: else the other test shows nothing", got)
 		}
 	}

@@ -40,6 +40,7 @@ var buildBroker = sync.OnceValues(func() (string, error) {
 var buildDir atomic.Pointer[string]
 
 func TestMain(m *testing.M) {
+	storetest.Parallel()
 	code := m.Run()
 	if dir := buildDir.Load(); dir != nil {
 		_ = os.RemoveAll(*dir)

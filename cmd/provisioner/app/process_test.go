@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 	case "broker":
 		os.Exit(brokerapp.Main(os.Args[1:], cli.System()))
 	}
+	storetest.Parallel()
 	os.Exit(m.Run())
 }
 
