@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/latchkey-sso/latchkey/broker"
 	"github.com/latchkey-sso/latchkey/store"
 	"github.com/latchkey-sso/latchkey/store/embedded"
+	"github.com/latchkey-sso/latchkey/store/storetest"
 )
 
 const (
@@ -70,7 +73,7 @@ func definitions() []broker.LinkDefinition {
 // world is a broker over the embedded store, with a clock that is moved by hand.
 type world struct {
 	t     *testing.T
-	redis *embedded.Redis
+	redis *embedded.Redis // nil over a real one
 	store *store.Store
 	audit *recorder
 	// linkTokens are those of bob and of strange and fenced.
@@ -94,8 +97,25 @@ func newWorld(t *testing.T, change ...func(*broker.Config)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.Close() })
+	w := newWorldOver(t, r.Client(), change...)
+	w.redis = r
+	return w
+}
+
+// newCrowdedWorld makes a world for many sign-ons. In the long form it is over a real
+// Redis: the embedded one looks at all keys with each command.
+func newCrowdedWorld(t *testing.T, change ...func(*broker.Config)) *world {
+	t.Helper()
+	if !storetest.Long {
+		return newWorld(t, change...)
+	}
+	return newWorldOver(t, storetest.StartRedis(t).Client(), change...)
+}
+
+func newWorldOver(t *testing.T, client redis.UniversalClient, change ...func(*broker.Config)) *world {
+	t.Helper()
 	w := &world{
-		t: t, redis: r, store: store.New(store.Config{Client: r.Client(), KeyPrefix: "latchkey:"}),
+		t: t, store: store.New(store.Config{Client: client, KeyPrefix: "latchkey:"}),
 		audit: &recorder{}, linkTokens: map[broker.Link]broker.LinkToken{}, now: noon,
 	}
 	for _, link := range []broker.Link{invoices, billing, cart, tickets, closed, unlisted, strange, fenced} {

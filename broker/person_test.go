@@ -127,7 +127,7 @@ const seed = 20_261_123
 // Nobody lands as somebody else, whatever is cancelled or fails in the middle.
 // TEST_SIGNONS and TEST_SUBSCRIBERS make it longer.
 func TestNobodyLandsAsSomebodyElse(t *testing.T) {
-	w := newWorld(t, func(c *broker.Config) {
+	w := newCrowdedWorld(t, func(c *broker.Config) {
 		c.SignOns, c.Audit = storetest.NewFaulty(c.SignOns, 0.05, seed), silence{}
 	})
 	customers := crowd(t, w, storetest.Amount(t, "TEST_SUBSCRIBERS", 200, 10_000))
@@ -180,7 +180,7 @@ func TestFailingCallsLetNobodyIn(t *testing.T) {
 	for _, percent := range []int{1, 5, 20, 50} {
 		t.Run(fmt.Sprint(percent, " percent"), func(t *testing.T) {
 			var faulty *storetest.Faulty
-			w := newWorld(t, func(c *broker.Config) {
+			w := newCrowdedWorld(t, func(c *broker.Config) {
 				faulty = storetest.NewFaulty(c.SignOns, float64(percent)/100, seed)
 				c.SignOns, c.Audit = faulty, silence{}
 			})
