@@ -22,8 +22,9 @@ from jwt.algorithms import Ed25519PublicKey, EllipticCurvePublicKey, RSAPublicKe
 
 LEEWAY = 10  # seconds between the broker's clock and ours
 LIFE = 300  # seconds, the longest exp - iat
-ID = 256  # bytes, the longest sub and jti
+ID = 255  # bytes, the longest sub and jti
 ASSERTION = 16 * 1024  # bytes, before anything is parsed
+LATEST = 253402300799  # seconds since 1970, the end of the year 9999
 
 
 class Refused(Exception):
@@ -54,7 +55,8 @@ def verify(assertion, keys, issuer, audience, origin, now):
     try:
         # Only the signature: jwt.decode() would judge the claims by its own rules and clock.
         payload = jwt.api_jws.decode(assertion, key, algorithms=[header["alg"]])
-    except (jwt.PyJWTError, ValueError) as refusal:
+    except (jwt.PyJWTError, ValueError, RecursionError) as refusal:
+        # PyJWT parses the header once more, a few calls deeper: what passed above may be too deep here.
         raise Refused(f"signature: {refusal}") from refusal
 
     claims = parse(payload)
@@ -65,7 +67,10 @@ def verify(assertion, keys, issuer, audience, origin, now):
         want(isinstance(value, str) and 0 < len(value.encode()) <= ID, name)
     for name in ("exp", "nbf", "iat", "auth_time"):
         # type(): True is an int to isinstance, and int("1") is a number to PyJWT.
-        want(type(claims.get(name)) in (int, float), name)
+        value = claims.get(name)
+        want(type(value) in (int, float), name)
+        # Also because an int of hundreds of digits and a float cannot be subtracted.
+        want(0 <= value <= LATEST, f"{name} is no time")
     want(claims["exp"] + LEEWAY > now, "exp is past")
     for name in ("nbf", "iat", "auth_time"):
         want(claims[name] - LEEWAY <= now, f"{name} is in the future")
@@ -104,7 +109,8 @@ def parse(text):
 def find(keys, kid, alg):
     """Returns the published key of that name, if alg is for keys of its kind."""
     want(isinstance(kid, str), "kid")
-    found = [k for k in keys["keys"] if k.get("kid") == kid and k.get("use") == "sig"]
+    named = [k for k in keys["keys"] if isinstance(k, dict) and k.get("kid") == kid and k.get("use") == "sig"]
+    found = [key for key in map(read, named) if key is not None]
     want(len(found) == 1, "kid")
     kinds = {
         "EdDSA": lambda k: isinstance(k, Ed25519PublicKey),
@@ -112,9 +118,16 @@ def find(keys, kid, alg):
         "RS256": lambda k: isinstance(k, RSAPublicKey) and k.key_size >= 2048,
     }
     want(isinstance(alg, str) and alg in kinds, "alg")
-    key = jwt.PyJWK(found[0]).key
-    want(kinds[alg](key), "alg does not fit the key")
-    return key
+    want(kinds[alg](found[0]), "alg does not fit the key")
+    return found[0]
+
+
+def read(key):
+    """Returns a public key of the JWK Set, None for one of a kind that is not known here."""
+    try:
+        return jwt.PyJWK(key).key
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None  # RFC 7517 section 5: ignored, the others stay good
 
 
 def leads_to(origin, target):

@@ -15,7 +15,7 @@ const (
 	maxAssertion  = 16 << 10         // bytes, before anything is parsed
 	leeway        = 10 * time.Second // between the broker's clock and ours
 	maxLife       = 5 * time.Minute  // exp - iat; the broker says 60 s
-	maxID         = 256              // bytes of sub and jti
+	maxID         = 255              // bytes of sub and jti
 )
 
 // claims are what an assertion says, and what the exchange answers.

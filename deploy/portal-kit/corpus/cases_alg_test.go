@@ -123,6 +123,8 @@ func (m *maker) wrongKeys() {
 			m.jws(spec{key: c.stranger, header: under(c.kid)}))
 	}
 	m.bad("key", "RSA of 1024 bits", "RFC 7518 section 3.3", "the key is published, and too small", m.jws(spec{key: smallKey}))
+	m.bad("key", "of an unknown type", "RFC 7517 section 5", "kid names a published key that cannot be read: the others stay good, and no check may break at it",
+		m.jws(spec{key: stranger, header: members{"kid": unknownKID}}))
 	m.bad("key", "for encryption", "RFC 7517 section 4.2", "the key is published for another use", m.jws(spec{key: encryptionKey}))
 	m.bad("key", "P-384 under ES256", "RFC 7518 section 3.4", "ES256 wants P-256, and kid names a key on P-384",
 		m.jws(spec{key: p384Key, header: members{"alg": "ES256"}, sign: signer("ES256", m.keys[p384Key].Signer)}))

@@ -153,17 +153,17 @@ func (m *maker) audiences() {
 }
 
 func (m *maker) ids() {
-	const why = "sub is a string of 1 to 256 bytes: it is the customer"
+	const why = "sub is a string of 1 to 255 bytes: it is the customer"
 	m.claims("sub", "RFC 7519 section 4.1.2", why, append(
 		of("sub", members{"missing": nil, "null": null, "empty": "", "a number": 1234, "true": true, "an array": []string{customer}, "an object": members{"id": customer}}),
-		change{"of 257 bytes", members{"sub": strings.Repeat("1", 257)}},
+		change{"of 256 bytes", members{"sub": strings.Repeat("1", 256)}},
 		change{"of 10,000 bytes", members{"sub": strings.Repeat("1", 10_000)}},
 		change{"under the name Sub", members{"sub": nil, "Sub": customer}},
 		change{"under the name sub with a long s", members{"sub": nil, "\u017fub": customer}},
 	)...)
-	m.claims("jti", "RFC 7519 section 4.1.7", "jti is a string of 1 to 256 bytes: without it a replay cannot be told", append(
+	m.claims("jti", "RFC 7519 section 4.1.7", "jti is a string of 1 to 255 bytes: without it a replay cannot be told", append(
 		of("jti", members{"missing": nil, "null": null, "empty": "", "a number": 1, "true": true, "an array": []string{"x"}, "an object": members{}}),
-		change{"of 257 bytes", members{"jti": strings.Repeat("1", 257)}},
+		change{"of 256 bytes", members{"jti": strings.Repeat("1", 256)}},
 		change{"under the name JTI", members{"jti": nil, "JTI": "b5Vh0sUqGm1oQe3mB7xkqg"}},
 	)...)
 }
@@ -213,6 +213,7 @@ func (m *maker) times() {
 		m.claims("time", rule, claim+" does not fit the clock", more...)
 	}
 	number := func(s string) json.RawMessage { return json.RawMessage(s) }
+	huge := number("1" + strings.Repeat("0", 400))
 	wrong("exp", "RFC 7519 section 4.1.4",
 		change{"exp 11 s ago", members{"iat": now - 71, "nbf": now - 71, "exp": now - 11}},
 		change{"exp 12.5 s ago", members{"iat": now - 71, "nbf": now - 71, "exp": now - 12.5}},
@@ -231,6 +232,9 @@ func (m *maker) times() {
 		change{"exp beyond 64 bits", members{"exp": number("18446744073709551617")}},
 		change{"exp 1e300", members{"exp": number("1e300")}},
 		change{"exp beyond every number", members{"exp": number("1e999")}},
+		change{"exp of 401 digits", members{"exp": huge}},
+		change{"exp of 401 digits, iat with a fraction", members{"iat": now - 1.5, "exp": huge}},
+		change{"iat of 401 digits below zero, exp with a fraction", members{"iat": number("-" + string(huge)), "exp": now + 58.5}},
 		change{"iat a day ago", members{"iat": now - 86400}},
 		change{"iat zero", members{"iat": 0}},
 		change{"iat negative", members{"iat": -now}},
@@ -242,6 +246,7 @@ func (m *maker) times() {
 		change{"nbf in 12.5 s", members{"nbf": now + 12.5}},
 		change{"nbf in an hour", members{"nbf": now + 3600}},
 		change{"nbf 1e300", members{"nbf": number("1e300")}},
+		change{"nbf of 401 digits", members{"nbf": huge}},
 	)
 	wrong("iat", "RFC 7519 section 4.1.6",
 		change{"iat in 11 s", members{"iat": now + 11}},
@@ -252,7 +257,16 @@ func (m *maker) times() {
 		change{"auth_time in 11 s", members{"auth_time": now + 11}},
 		change{"auth_time in an hour", members{"auth_time": now + 3600}},
 		change{"auth_time 1e300", members{"auth_time": number("1e300")}},
+		change{"auth_time of 401 digits", members{"auth_time": huge}},
 	)
+	for _, claim := range []string{"nbf", "auth_time"} {
+		m.claims("time", "Latchkey", claim+" is not before 1970: what no clock of today could say was written by no broker",
+			change{claim + " negative", members{claim: -now}},
+			change{claim + " -1e300", members{claim: number("-1e300")}},
+			change{claim + " below every number", members{claim: number("-1e999")}},
+			change{claim + " of 401 digits below zero", members{claim: number("-" + string(huge))}},
+		)
+	}
 	m.claims("time", "RFC 7519 section 10.1.1", "claim names are case-sensitive: exp is missing",
 		change{"exp under the name EXP", members{"exp": nil, "EXP": now + 58}})
 }

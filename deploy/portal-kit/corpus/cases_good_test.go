@@ -32,10 +32,11 @@ func (m *maker) good() {
 	claims("exp 9 s ago", "RFC 7519 section 4.1.4", "within the leeway of 10 s", members{"iat": now - 69, "nbf": now - 69, "exp": now - 9})
 	claims("iat and nbf in 9 s", "RFC 7519 section 4.1.5", "within the leeway of 10 s", members{"iat": now + 9, "nbf": now + 9, "exp": now + 69})
 	claims("auth_time in 9 s", "Latchkey", "within the leeway of 10 s", members{"auth_time": now + 9})
-	claims("auth_time three minutes ago", "Latchkey", "a one-time URL lives for two minutes, and its page may wait for a click", members{"auth_time": now - 180})
+	claims("auth_time eleven minutes ago", "Latchkey", "a one-time URL lives for ten minutes at most (one_time_token_ttl), and the assertion for one more",
+		members{"auth_time": now - 658, "iat": now - 58, "nbf": now - 58, "exp": now + 2})
 	claims("times with fractions", "RFC 7519 section 2", "a NumericDate may have a fraction", members{"iat": now - 1.5, "nbf": now - 1.5, "exp": now + 58.5, "auth_time": now - 1.5})
 	claims("a life of 300 s", "Latchkey", "the longest life there is", members{"exp": now + 298})
-	claims("sub of 256 bytes", "Latchkey", "the longest sub there is", members{"sub": strings.Repeat("1", 256)})
+	claims("sub of 255 bytes", "Latchkey", "the longest sub there is", members{"sub": strings.Repeat("1", 255)})
 	claims("sub with other letters", "RFC 7519 section 4.1.2", "sub is any string, compared byte by byte", members{"sub": "Kunde/Ünal 42+x"})
 	claims("target without a path", "Latchkey", "the portal's origin alone is its start page", members{"target_link_uri": origin})
 	claims("target with an escaped query", "Latchkey", "the query belongs to the page", members{"target_link_uri": origin + "/search?q=a%26b&next=https%3A%2F%2Fevil.example%2F"})

@@ -23,8 +23,8 @@ type Corpus struct {
 	Now      int64  `json:"now"`      // the verifier's clock, seconds since 1970
 	Limits   Limits `json:"limits"`
 	// JWKS is a JWK Set (RFC 7517 section 5). Three of its keys a broker could have
-	// published; the others (a curve, a size and a use that are not for assertions) are
-	// there to be refused.
+	// published; the others (a curve, a size and a use that are not for assertions, and a
+	// type that nobody knows) are there to be refused.
 	JWKS  json.RawMessage `json:"jwks"`
 	Cases []Case          `json:"cases"`
 }

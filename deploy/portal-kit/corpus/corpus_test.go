@@ -70,14 +70,24 @@ func TestCorpusIsLargeAndSaysWhy(t *testing.T) {
 			bad++
 		}
 	}
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := fmt.Sprintf("%d to refuse, %d to accept", bad, good); !strings.Contains(string(readme), want) {
-		t.Errorf("the README does not say %q", want)
+	for path, want := range map[string]string{
+		"../README.md":             fmt.Sprintf("%d to refuse, %d to accept", bad, good),
+		"../../docs/guarantees.md": fmt.Sprintf("%d bad and %d good", bad, good),
+	} {
+		wantSaid(t, path, want)
 	}
 	if good < 10 || bad < 120 {
 		t.Errorf("got %d good and %d bad, want 10 and 120 at least", good, bad)
+	}
+}
+
+func wantSaid(t *testing.T, path, want string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), want) {
+		t.Errorf("%s does not say %q", path, want)
 	}
 }

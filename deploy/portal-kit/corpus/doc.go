@@ -13,7 +13,8 @@
 // Each case breaks one rule and is right in all others, its signature included where
 // that is possible at all: a verifier that lacks this one check accepts it. That is
 // tried too: the tests have a verifier of their own with a switch for every check,
-// and switching any of them off must be noticed by some case.
+// and switching any of them off must be noticed by some case. The group burden is the
+// exception: what it shows is that a verifier refuses, and does not break.
 //
 // # What belongs into it
 //

@@ -282,6 +282,7 @@ func (j judge) timely(claims map[string]any) bool {
 		return f
 	}
 	exp, nbf, iat, auth := number("exp"), number("nbf"), number("iat"), number("auth_time")
+	ok = ok && (min(nbf, auth) >= 0 || j.lax == "times before 1970")
 	now, leeway := float64(j.Now), float64(j.Limits.Leeway)
 	if j.lax == "a leeway of a day" {
 		leeway = 86400

@@ -26,6 +26,9 @@ const (
 	smallKey      = "rsa1024"    // the size
 	encryptionKey = "encryption" // the use
 
+	// unknownKID is the kid of a published key whose type (kty) nobody knows.
+	unknownKID = "key-of-an-unknown-type"
+
 	stranger     = "stranger" // an Ed25519 key, published nowhere
 	strangerP256 = "stranger-p256"
 	strangerRSA  = "stranger-rsa"
@@ -93,8 +96,8 @@ func thumbprint(public crypto.PublicKey) string {
 	return encode(sum[:])
 }
 
-// keySet is what a broker publishes, and three keys that it never would. None has an
-// alg, which is optional (RFC 7517 section 4.4): it is the verifier that must see
+// keySet is what a broker publishes, three keys that it never would, and one of a type
+// that may come. None has an alg, which is optional (RFC 7517 section 4.4): it is the verifier that must see
 // whether alg and key fit.
 func keySet(keys map[string]testKey) json.RawMessage {
 	var set []map[string]string
@@ -107,6 +110,7 @@ func keySet(keys map[string]testKey) json.RawMessage {
 		}
 		set = append(set, published)
 	}
+	set = append(set, map[string]string{"kty": "latchkey-test", "kid": unknownKID, "use": "sig", "pub": encode([]byte("of another type"))})
 	return marshal(map[string]any{"keys": set})
 }
 

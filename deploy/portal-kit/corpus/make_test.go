@@ -26,7 +26,7 @@ const (
 	now      = 1_779_278_400 // 2026-05-20 12:00:00 UTC
 )
 
-var limits = corpus.Limits{Leeway: 10, Life: 300, ID: 256, Assertion: 16 << 10}
+var limits = corpus.Limits{Leeway: 10, Life: 300, ID: 255, Assertion: 16 << 10}
 
 // members are those of a JSON object. As a change of another object, nil takes a
 // member away; null is json.RawMessage("null").
@@ -58,7 +58,7 @@ func (m *maker) corpus() *corpus.Corpus {
 	for _, add := range []func(){
 		m.good, m.algorithms, m.confusedKeys, m.wrongKeys, m.keyIDs, m.keysBroughtAlong, m.types, m.headers,
 		m.forms, m.encodings, m.signatures, m.ecSignatures, m.rsaSignatures,
-		m.payloads, m.duplicates, m.issuers, m.audiences, m.times, m.ids, m.targets, m.sizes,
+		m.payloads, m.duplicates, m.issuers, m.audiences, m.times, m.ids, m.targets, m.sizes, m.burdens,
 	} {
 		add()
 	}
