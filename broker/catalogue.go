@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Handoff is how a browser that was signed on reaches its portal.
@@ -63,7 +64,7 @@ type LinkDefinition struct {
 	Icon []byte `json:"icon_png,omitempty"`
 	// Portal is the id of the portal that Path belongs to.
 	Portal string `json:"portal"`
-	// Path begins with a slash and may have a query.
+	// Path begins with a slash and may have a query; see SpecialInPath.
 	Path string `json:"path"`
 }
 
@@ -171,9 +172,11 @@ func (c *Catalogue) addLink(l LinkDefinition) error {
 		problem("is there twice")
 	}
 	path, err := url.Parse(l.Path)
-	if err != nil || path.IsAbs() || path.Host != "" || path.Fragment != "" || !strings.HasPrefix(l.Path, "/") || strings.ContainsRune(path.RawQuery, ' ') {
+	if err != nil || path.IsAbs() || path.Host != "" || path.Fragment != "" || !strings.HasPrefix(l.Path, "/") {
 		problem("path must begin with one slash and be a valid path with or without a query")
 		path = &url.URL{}
+	} else if special := SpecialInPath(l.Path); special != "" {
+		problem("path must have %q percent-encoded: %s", special, url.PathEscape(special))
 	}
 	portal, ok := c.byID[l.Portal]
 	if !ok {
@@ -193,6 +196,20 @@ func (c *Catalogue) addLink(l LinkDefinition) error {
 	c.byApp[app] = d
 	c.ordered = append(c.ordered, d)
 	return errors.Join(problems...)
+}
+
+// SpecialInPath returns the first character of a link's path or query that has to be
+// percent-encoded there, "" if there is none: whatever is not printable ASCII, a space,
+// and those that browsers and portals read in several ways. A portal's check refuses
+// an assertion that leads to a page with one of them.
+func SpecialInPath(path string) string {
+	for i, r := range path {
+		if r <= ' ' || r >= 0x7f || strings.ContainsRune(`\"<>`, r) {
+			_, size := utf8.DecodeRuneInString(path[i:])
+			return path[i : i+size]
+		}
+	}
+	return ""
 }
 
 func (p *Portal) fallback(path string) string {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"image/png"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -88,9 +89,9 @@ func TestDestinations(t *testing.T) {
 			wantFallback: "https://portal.example.com/login?next=%2Fgo%3Fto%3Dhttps%3A%2F%2Fevil.example",
 		},
 		{
-			name:  "a space is encoded",
-			login: "https://portal.example.com/sso", fallback: "", path: "/a b",
-			wantTarget: "https://portal.example.com/a%20b", wantFallback: "",
+			name:  "what is encoded stays so",
+			login: "https://portal.example.com/sso", fallback: "", path: "/%C3%BCber%20uns?q=%3C%22%5C%3E&it's",
+			wantTarget: "https://portal.example.com/%C3%BCber%20uns?q=%3C%22%5C%3E&it's", wantFallback: "",
 		},
 		{
 			name:  "fallback without {path}",
@@ -119,10 +120,10 @@ func TestDestinations(t *testing.T) {
 }
 
 func TestFallbackEncodesItsPath(t *testing.T) {
-	const path = "/a b?x=1&y=2"
+	const path = "/a%20b?x=1&y=2"
 	c := ok(broker.NewCatalogue("", broker.Group{}, portals(), []broker.LinkDefinition{{ID: "l", Portal: "portal", Path: path}}))(t)
 	d, _ := c.Lookup("l")
-	if want := "https://portal.example.com/login?next=%2Fa%20b%3Fx%3D1%26y%3D2"; d.FallbackURL != want {
+	if want := "https://portal.example.com/login?next=%2Fa%2520b%3Fx%3D1%26y%3D2"; d.FallbackURL != want {
 		t.Errorf("got %q, want %q", d.FallbackURL, want)
 	}
 	u := ok(url.Parse(d.FallbackURL))(t)
@@ -203,7 +204,17 @@ func TestCatalogueProblemsAreAllReported(t *testing.T) {
 		link("bad-escape", "good", "/%zz"),
 		link("newline", "good", "/a\nb"),
 		link("fragment", "good", "/a#b"),
-		link("space in query", "good", "/a?b c"),
+		link("space", "good", "/a b"),
+		link("space-query", "good", "/a?b c"),
+		link("umlaut", "good", "/\u00fcber"),
+		link("umlaut-query", "good", "/a?q=\u00fc"),
+		link("not-utf8", "good", "/a?q=\xff"),
+		link("delete-query", "good", "/a?q=\x7f"),
+		link("backslash", "good", `/\evil.example`),
+		link("backslash-query", "good", `/a?q=\`),
+		link("quote-query", "good", `/a?q="`),
+		link("less-query", "good", "/a?q=<b"),
+		link("greater-query", "good", "/a?q=b>"),
 	}
 	want := []string{
 		`portal "good": is there twice`,
@@ -232,8 +243,17 @@ func TestCatalogueProblemsAreAllReported(t *testing.T) {
 		`link "bad-escape": path must begin with one slash and be a valid path with or without a query`,
 		`link "newline": path must begin with one slash and be a valid path with or without a query`,
 		`link "fragment": path must begin with one slash and be a valid path with or without a query`,
-		`link "space in query": invalid_request: app has a character other than letters, digits, dot, underscore and hyphen`,
-		`link "space in query": path must begin with one slash and be a valid path with or without a query`,
+		`link "space": path must have " " percent-encoded: %20`,
+		`link "space-query": path must have " " percent-encoded: %20`,
+		`link "umlaut": path must have "ü" percent-encoded: %C3%BC`,
+		`link "umlaut-query": path must have "ü" percent-encoded: %C3%BC`,
+		`link "not-utf8": path must have "\xff" percent-encoded: %FF`,
+		`link "delete-query": path must begin with one slash and be a valid path with or without a query`,
+		`link "backslash": path must have "\\" percent-encoded: %5C`,
+		`link "backslash-query": path must have "\\" percent-encoded: %5C`,
+		`link "quote-query": path must have "\"" percent-encoded: %22`,
+		`link "less-query": path must have "<" percent-encoded: %3C`,
+		`link "greater-query": path must have ">" percent-encoded: %3E`,
 	}
 	_, err := broker.NewCatalogue("", broker.Group{}, badPortals, badLinks)
 	if err == nil {
@@ -244,9 +264,10 @@ func TestCatalogueProblemsAreAllReported(t *testing.T) {
 	}
 }
 
-// Nothing that a path holds leads to another origin.
+// Nothing that a path holds leads to another origin, or to a page that a portal's check
+// refuses.
 func FuzzTargetStaysAtThePortal(f *testing.F) {
-	for _, path := range []string{"/", "/invoices?open=1", "//evil.example/x", "/\\evil.example", "https://evil", "/@evil", "/../x", "/#a"} {
+	for _, path := range []string{"/", "/invoices?open=1", "//evil.example/x", "/\\evil.example", "https://evil", "/@evil", "/../x", "/#a", "/a?q=\u00fc", "/a?\"<\\>"} {
 		f.Add(path)
 	}
 	p := broker.Portal{
@@ -262,6 +283,10 @@ func FuzzTargetStaysAtThePortal(f *testing.F) {
 		target := ok(url.Parse(d.TargetLinkURI))(t)
 		if target.Scheme != "https" || target.Host != "portal.example.com:8443" || target.User != nil {
 			t.Errorf("%q leads to %q", path, d.TargetLinkURI)
+		}
+		// As the portal kit's example has it.
+		if !regexp.MustCompile(`^[!#-;=?-\[\]-~]+$`).MatchString(d.TargetLinkURI) {
+			t.Errorf("%q leads to %q, want what a portal takes", path, d.TargetLinkURI)
 		}
 		fallback := ok(url.Parse(d.FallbackURL))(t)
 		query := ok(url.ParseQuery(fallback.RawQuery))(t)

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/latchkey-sso/latchkey/broker"
 )
 
 // Group is the group in cPanel's interface that holds our links.
@@ -133,7 +135,10 @@ func (c *checker) destination(key string, l Link) {
 		c.problem(path, "must not begin with %s, which browsers take for another host", l.Path[:2])
 	case strings.Contains(l.Path, "#"):
 		c.problem(path, "must not have a fragment (#...): it does not survive the way through the portal's sign-in")
-	case err != nil || u.Host != "" || u.Scheme != "" || strings.Contains(l.Path, " "):
+	case broker.SpecialInPath(l.Path) != "":
+		special := broker.SpecialInPath(l.Path)
+		c.problem(path, "must have %q percent-encoded, as %s: portals refuse it", special, url.PathEscape(special))
+	case err != nil || u.Host != "" || u.Scheme != "":
 		c.problem(path, "is not a valid path: percent-encode what is special in %s", quote(l.Path))
 	}
 }

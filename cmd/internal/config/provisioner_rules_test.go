@@ -155,6 +155,12 @@ func TestCatalogueRules(t *testing.T) {
 		{name: "path to another host with a backslash", old: path, new: `path: /\evil.example #<`, key: "links[0].path", says: `must not begin with /\`},
 		{name: "path with a fragment", old: path, new: "path: \"/a#b\" #<", key: "links[0].path", says: "must not have a fragment"},
 		{name: "path with a bad escape", old: path, new: "path: /a%zz #<", key: "links[0].path", says: "not a valid path"},
+		{name: "path with an umlaut", old: path, new: "path: /über #<", key: "links[0].path", says: `must have "ü" percent-encoded, as %C3%BC: portals refuse it`},
+		{name: "path with an umlaut in the query", old: path, new: "path: /suche?q=ü #<", key: "links[0].path", says: `as %C3%BC`},
+		{name: "path with a backslash in the query", old: path, new: `path: /a?q=\b #<`, key: "links[0].path", says: `as %5C`},
+		{name: "path with a quote in the query", old: path, new: `path: /a?q="b" #<`, key: "links[0].path", says: `as %22`},
+		{name: "path with an angle bracket in the query", old: path, new: `path: /a?q=<b> #<`, key: "links[0].path", says: `as %3C`},
+		{name: "path with a space", old: path, new: `path: "/a b" #<`, key: "links[0].path", says: `as %20`},
 		{name: "path with a control character", old: path, new: `path: "/\t/evil.example" #<`, key: "links[0].path", says: "control characters"},
 		{name: "links with nothing below", old: valid[strings.Index(valid, "links:"):], new: "links: #<\n", key: "links", says: "write `links: []`"},
 	})
