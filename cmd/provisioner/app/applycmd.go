@@ -98,7 +98,8 @@ func removeCommand(env Env) *cobra.Command {
 		Use:   "remove",
 		Short: "Remove links from the servers",
 		Long: `remove takes links of ours away, from the servers and from the store. Links and groups
-of other makers stay. What the catalogue still wants, the next apply creates again.`,
+of other makers stay. What the catalogue still wants, the next apply creates again.
+To remove what is gone already is no error: a command may be repeated.`,
 		Example: "  provisioner remove -c latchkey.yaml --app invoices\n  provisioner remove -c latchkey.yaml --all --yes",
 	}
 	t := newTarget(env, cmd)
@@ -114,8 +115,11 @@ of other makers stay. What the catalogue still wants, the next apply creates aga
 			if err != nil {
 				return err
 			}
-			if err := f.knownSomewhere(ctx, t, w); err != nil {
+			if err := f.leaveOutUnknown(ctx, t, w, out); err != nil {
 				return err
+			}
+			if !*all && len(t.apps) == 0 {
+				return nil // and no empty list to the order, which would mean all
 			}
 			what, where := "all links of ours", "every server"
 			if !*all {

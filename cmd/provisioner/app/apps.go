@@ -23,10 +23,12 @@ func (t *target) knownApps(w *reconcile.Wanted) error {
 	return nil
 }
 
-// knownSomewhere refuses an --app that is nowhere: not in the catalogue, not in the
-// store, and not on a server that the command is for. Only for the last are servers
-// asked, by a run that changes nothing; what cannot be asked is left to the real run.
-func (f *fleet) knownSomewhere(ctx context.Context, t *target, w *reconcile.Wanted) error {
+// leaveOutUnknown takes an --app off the command that is nowhere: not in the
+// catalogue, not in the store, and not on a server that the command is for. That is no
+// mistake of the caller's: who repeats a command finds what it has removed gone. Only
+// for the last are servers asked, by a run that changes nothing; what cannot be asked
+// is left to the real run.
+func (f *fleet) leaveOutUnknown(ctx context.Context, t *target, w *reconcile.Wanted, out *report) error {
 	unknown := slices.DeleteFunc(slices.Clone(t.apps), w.Knows)
 	if len(unknown) == 0 {
 		return nil
@@ -41,7 +43,7 @@ func (f *fleet) knownSomewhere(ctx context.Context, t *target, w *reconcile.Want
 	fmt.Fprintf(f.env.Err, "Neither the catalogue nor the store knows %s: looking on the servers.\n", strings.Join(unknown, ", "))
 	var mu sync.Mutex
 	found := map[string]bool{}
-	result, err := f.reconciler("remove", nil).Run(ctx, reconcile.Order{
+	order := reconcile.Order{
 		Kind: reconcile.OperationRemove, Wanted: w, Servers: t.servers, DryRun: true,
 		Policy: reconcile.Policy{Remove: true, Apps: unknown},
 		OnPlan: func(p reconcile.Plan) {
@@ -54,7 +56,8 @@ func (f *fleet) knownSomewhere(ctx context.Context, t *target, w *reconcile.Want
 				found[e.App] = true
 			}
 		},
-	})
+	}
+	result, err := f.reconciler("remove", nil).Run(ctx, order)
 	switch {
 	case err != nil:
 		return f.storeError(err)
@@ -65,8 +68,12 @@ func (f *fleet) knownSomewhere(ctx context.Context, t *target, w *reconcile.Want
 	}
 	for _, app := range unknown {
 		if !found[app] {
-			return cli.Usagef("--app %q is not in the catalogue, not in the store and on no server; there are: %s", app, strings.Join(allApps(w, recorded), ", "))
+			fmt.Fprintf(f.env.Err, "Note: --app %q is not in the catalogue, not in the store and on no server, so there is nothing to remove; there are: %s\n", app, strings.Join(allApps(w, recorded), ", "))
+			t.apps = slices.DeleteFunc(t.apps, func(a string) bool { return a == app })
 		}
+	}
+	if len(t.apps) == 0 && out.asJSON {
+		return out.result(order, result)
 	}
 	return nil
 }

@@ -198,6 +198,9 @@ func (t *target) open(env Env) (*fleet, error) {
 		if !strings.HasPrefix(app, cfg.AppPrefix) {
 			t.apps[i] = cfg.AppPrefix + app
 		}
+		if err := (broker.Link{Account: broker.Account{Server: "x", User: "x"}, App: t.apps[i]}).Validate(); err != nil {
+			return nil, cli.Usagef("--app %q is no name of a link: write it like %sinvoices, or invoices", app, cfg.AppPrefix)
+		}
 	}
 	return openFleet(env, cfg)
 }

@@ -64,22 +64,22 @@ func TestRemoveWhatNobodyKnows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "web01", "web02")
 	applied(w)
-	ok(w, w.servers["web02"].state.PutLink("carol", cpanelfake.Link{
-		App: "latchkey_old", Implements: "billing", Label: "Old", SubscriberUniqueID: "1003", Token: cpanelfake.NewToken("old"),
-		AutologinTokenURL: publicURL + "/autologin?server=web02&user=carol&app=latchkey_old", URL: "https://portal.example.com/",
-	}))
+	putOld(w)
 	before := w.snapshot()
-	const refused = `--app "latchkey_nonsense" is not in the catalogue, not in the store and on no server; there are: latchkey_invoices, latchkey_tickets, latchkey_profile`
+	const note = `Note: --app "latchkey_nonsense" is not in the catalogue, not in the store and on no server, so there is nothing to remove; there are: latchkey_invoices, latchkey_tickets, latchkey_profile`
 	tests := []struct {
 		name, args string
 		code       int
 		out, err   string
 	}{
-		{"nowhere", "--app nonsense --yes", 2, "", refused},
-		{"nowhere, and nobody is asked", "--app nonsense", 2, "", refused},
-		{"beside one that is known", "--app invoices --app nonsense --yes", 2, "", refused},
+		{"nowhere", "--app nonsense --yes", 0, "", note},
+		{"nowhere, and nobody is asked", "--app nonsense", 0, "", note},
+		{"nowhere, in JSON", "--app nonsense --yes -o json", 0, `{"result":{"counts":`, note},
+		{"two, and both nowhere", "--app nonsense --app more --yes", 0, "", note},
+		{"beside one that is known", "--app invoices --app nonsense --yes", 0, "removed 3.", note},
+		{"no name at all", "--app ../nonsense --yes", 2, "", `--app "../nonsense" is no name of a link`},
 		{"on a server only", "--app old --yes", 0, "removed 1.", ""},
-		{"on another server only", "--app old --server web01 --yes", 2, "", `--app "latchkey_old" is not in`},
+		{"on another server only", "--app old --server web01 --yes", 0, "", `--app "latchkey_old" is not in`},
 		{"somebody else's", "--app theirs --yes", 0, "Links of other makers, not touched: 2.", ""},
 		{"a server that cannot be asked", "--app nonsense --yes", 1, "FAILED  web02: ", ""},
 	}
@@ -94,11 +94,33 @@ func TestRemoveWhatNobodyKnows(t *testing.T) {
 			if r.code != test.code || !strings.Contains(r.out, test.out) || !strings.Contains(r.err, test.err) || strings.Contains(r.err, "[y/N]") {
 				t.Errorf("exit code %d, %q and %q, want %d, %q and %q", r.code, r.out, r.err, test.code, test.out, test.err)
 			}
-			if test.code != 0 && len(w.written()) > 0 {
+			if !strings.Contains(test.out, "removed") && len(w.written()) > 0 {
 				t.Errorf("written: %v, want nothing", w.written())
 			}
 		})
 	}
+}
+
+// Who was interrupted is told to run the same command again.
+func TestRemoveIsRepeated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "web01", "web02")
+	applied(w)
+	putOld(w)
+	for i, want := range []string{"removed 1.", "", ""} {
+		r := w.run("remove", "--app", "old", "--yes")
+		if r.code != 0 || !strings.Contains(r.out, want) {
+			t.Errorf("time %d: exit code %d, %q and %q, want 0 and %q", i+1, r.code, r.out, r.err, want)
+		}
+	}
+}
+
+// putOld puts a link of ours that neither the catalogue nor the store knows on a server.
+func putOld(w *world) {
+	ok(w, w.servers["web02"].state.PutLink("carol", cpanelfake.Link{
+		App: "latchkey_old", Implements: "billing", Label: "Old", SubscriberUniqueID: "1003", Token: cpanelfake.NewToken("old"),
+		AutologinTokenURL: publicURL + "/autologin?server=web02&user=carol&app=latchkey_old", URL: "https://portal.example.com/",
+	}))
 }
 
 // A link that the catalogue switched off leaves no hint that it will come back.
