@@ -28,6 +28,8 @@ type operationLog struct {
 	// arrived: some account may work by the records of another one. behind: some was
 	// left to others, who may not be done.
 	arrived, behind bool
+	// warnings are those about the whole run.
+	warnings []Entry
 	// problems are kept for the Result as well, maxProblems at most.
 	problems []Entry
 	more     int
@@ -84,6 +86,8 @@ func (l *operationLog) add(entries ...Entry) {
 		}
 		l.waiting = append(l.waiting, e)
 		switch {
+		case e.Level == LevelWarning && e.Server == "":
+			l.warnings = append(l.warnings, e)
 		case e.Level == LevelWarning:
 			l.problem(e)
 		case e.Level == LevelNotice:

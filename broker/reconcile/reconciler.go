@@ -116,8 +116,9 @@ type Result struct {
 	Operation int64          `json:"operation,omitempty"`
 	Counts    Counts         `json:"counts"`
 	Servers   []ServerResult `json:"servers"`
-	// Problems are the items that failed, and a warning without a server about the
-	// whole run; More counts those that are not listed.
+	// Warnings are about the whole run; what they warn of is no failure.
+	Warnings []Entry `json:"warnings,omitempty"`
+	// Problems are the items that failed; More counts those that are not listed.
 	Problems []Entry `json:"problems,omitempty"`
 	More     int     `json:"more_problems,omitempty"`
 	// Notices are what was left alone on whole servers, and on accounts that the
@@ -222,6 +223,7 @@ func (r *Reconciler) Run(ctx context.Context, o Order) (Result, error) {
 		helping.Go(func() { r.queue.watch(helpers, false) })
 	}
 
+	reportEmpty(log, o)
 	result := Result{Operation: operation.ID, Servers: make([]ServerResult, len(servers))}
 	runs := make([]*serverRun, len(servers))
 	var working sync.WaitGroup
@@ -232,7 +234,6 @@ func (r *Reconciler) Run(ctx context.Context, o Order) (Result, error) {
 		})
 	}
 	working.Wait()
-	reportEmpty(log, o)
 	r.reportUnsupported(log, result.Servers)
 	r.reportUnknown(log, recorded)
 	r.forgetGone(ctx, hard, o, log, runs, &result)
@@ -240,7 +241,8 @@ func (r *Reconciler) Run(ctx context.Context, o Order) (Result, error) {
 	helping.Wait()
 
 	result.Interrupted = ctx.Err() != nil
-	result.Counts, result.Problems, result.More, result.Notices = log.counts, log.problems, log.more, log.notices
+	result.Counts, result.Warnings, result.Notices = log.counts, log.warnings, log.notices
+	result.Problems, result.More = log.problems, log.more
 	result.Counts.FailedServers = result.failedServers()
 	return result, r.end(operation, log, result)
 }

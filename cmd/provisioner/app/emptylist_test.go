@@ -21,8 +21,9 @@ func TestAnEmptyListIsAWarning(t *testing.T) {
 			t.Errorf("%s says\n%s\nwant a warning, and not that all is well", args, out)
 		}
 	}
-	if out := w.ok("plan", "-o", "json"); !strings.Contains(out, `"level":"warning","message":"`+warning) {
-		t.Errorf("plan -o json says\n%s\nwant the warning among the problems", out)
+	out := w.ok("plan", "-o", "json")
+	if at := strings.Index(out, `"warnings":[{`); at < 0 || !strings.Contains(out[at:], `"level":"warning","message":"`+warning) || strings.Contains(out, `"problems"`) {
+		t.Errorf("plan -o json says\n%s\nwant the warning, and not among the items that failed", out)
 	}
 	if out := w.ok("log", "--operation", "2", "--level", "warning"); !strings.Contains(out, warning) {
 		t.Errorf("the log says\n%s\nwant the warning", out)

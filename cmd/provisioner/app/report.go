@@ -134,12 +134,12 @@ func (r *report) text(o reconcile.Order, result reconcile.Result) {
 		case reconcile.ServerDone:
 		}
 	}
+	for _, w := range result.Warnings {
+		fmt.Fprintf(r.out, "Warning: %s\n", entryText(w))
+	}
 	for _, p := range result.Problems {
-		switch {
-		case p.User != "":
+		if p.User != "" { // those of servers are told above
 			fmt.Fprintf(r.out, "FAILED  %s\n", entryText(p))
-		case p.Server == "": // those of servers are told above
-			fmt.Fprintf(r.out, "Warning: %s\n", entryText(p))
 		}
 	}
 	if result.More > 0 {
@@ -154,7 +154,7 @@ func (r *report) text(o reconcile.Order, result reconcile.Result) {
 		groups = fmt.Sprintf(" Groups: %d.", r.groups)
 	}
 	switch {
-	case o.DryRun && r.planned == 0 && result.OK() && len(result.Problems) == 0:
+	case o.DryRun && r.planned == 0 && result.OK() && len(result.Warnings) == 0:
 		fmt.Fprintf(r.out, "Everything is as wanted: %d links.\n", c.Unchanged)
 	case o.DryRun:
 		fmt.Fprintf(r.out, "To do: create %d, change %d, rotate %d, remove %d. Unchanged: %d.%s\n", c.Created, c.Changed, c.Rotated, c.Removed, c.Unchanged, groups)
