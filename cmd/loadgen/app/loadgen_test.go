@@ -153,6 +153,7 @@ func TestExitCodes(t *testing.T) {
 		{"unknown app", []string{"--app", "latchkey_nothing"}, cli.ExitUsage, `--app "latchkey_nothing": `},
 		{"no URL", []string{"--url", "elsewhere"}, cli.ExitUsage, `--url "elsewhere": give a URL`},
 		{"no such flag", []string{"--fast"}, cli.ExitUsage, "--fast"},
+		{"interrupted while nobody answers", []string{"--url", "http://127.0.0.1:1", "--for", "1h"}, cli.ExitInterrupted, "interrupted; the report is of the clicks that had begun"},
 		{"interrupted", []string{"--for", "1h"}, cli.ExitInterrupted, "interrupted; the report is of the clicks that had begun"},
 	}
 	for _, tt := range tests {
