@@ -190,8 +190,15 @@ func TestOnceCommand(t *testing.T) {
 	if strings.Contains(out.String(), "one_time_token=") {
 		t.Errorf("the output has a one-time token:\n%s", out.String())
 	}
-	if code := app.Main([]string{"--nonsense"}, env); code != 2 {
-		t.Errorf("unknown flag: exit code %d, want 2", code)
+	for arg, want := range map[string]string{
+		"--nonsense": "demo: unknown flag: --nonsense\nUsage: demo [flags]\nSee `demo --help`.\n",
+		"more":       "demo: `demo` takes no arguments, and got \"more\"\n",
+	} {
+		var errs bytes.Buffer
+		env.Err = &errs
+		if code := app.Main([]string{arg}, env); code != 2 || !strings.HasPrefix(errs.String(), want) {
+			t.Errorf("%s: exit code %d and %q, want 2 and %q", arg, code, errs.String(), want)
+		}
 	}
 }
 
@@ -238,7 +245,7 @@ func TestDemoTellsWhatHappens(t *testing.T) {
 	if code := <-done; code != 0 {
 		t.Errorf("exit code: got %d, want 0", code)
 	}
-	for _, want := range []string{"broker: issued", "broker: redeemed", "broker: replayed", "stopped; nothing was kept"} {
+	for _, want := range []string{"broker: issued", "broker: redeemed", "broker: replayed", " UTC  stopped; nothing was kept"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the terminal does not say %q:\n%s", want, out)
 		}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -31,18 +30,11 @@ Nothing is kept when it stops.
 
 With --once it performs one whole sign-in, prints each hop with its status, and
 exits with 0 only if the portal saw the right subscriber.`,
-		Args:          cobra.NoArgs,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		Args: cobra.NoArgs,
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "perform one sign-in, print its hops and stop")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print the broker's log")
-	cmd.SetArgs(args)
-	cmd.SetOut(env.Out)
-	cmd.SetErr(env.Err)
-	started := false
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		started = true
 		o := Options{FixedPorts: true}
 		if verbose {
 			o.Log = cli.NewLog(env.Err, "info")
@@ -52,18 +44,7 @@ exits with 0 only if the portal saw the right subscriber.`,
 		}
 		return runUntilStopped(cmd.Context(), env.Out, o)
 	}
-	err := cmd.ExecuteContext(env.Signals)
-	switch {
-	case err == nil:
-		return cli.ExitDone
-	case !started:
-		fmt.Fprintf(env.Err, "demo: %v\nSee `demo --help`.\n", err)
-		return cli.ExitUsage
-	case errors.Is(err, context.Canceled) && env.Signals.Err() != nil:
-		return cli.ExitInterrupted
-	}
-	fmt.Fprintf(env.Err, "demo: %v\n", err)
-	return cli.ExitFailed
+	return cli.Main(cmd, args, env)
 }
 
 // runOnce performs one sign-in while the demo runs.
@@ -117,7 +98,7 @@ func runUntilStopped(ctx context.Context, out io.Writer, o Options) error {
 	say := func(format string, args ...any) {
 		mu.Lock()
 		defer mu.Unlock()
-		fmt.Fprintf(out, "%s  "+format+"\n", append([]any{time.Now().Format("15:04:05")}, args...)...)
+		fmt.Fprintf(out, "%s  "+format+"\n", append([]any{cli.Moment(time.Now())}, args...)...)
 	}
 	o.Trace = func(server string, hop cpanelfake.Hop) { say("%s: %s", server, hop) }
 	o.SignedIn = func(s portal.SignIn) {
