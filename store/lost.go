@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -25,11 +26,16 @@ func Lost(err error) bool {
 		return false
 	}
 	// No script of ours answers nil: it is a Sentinel that knows no such primary.
-	if _, answered := errors.AsType[redis.Error](err); !answered || errors.Is(err, redis.Nil) {
+	answer, answered := errors.AsType[redis.Error](err)
+	if !answered || errors.Is(err, redis.Nil) {
 		return true
 	}
+	// Redis 6 tells what a command in a script was answered after where that was.
+	inScript := strings.HasPrefix(answer.Error(), "ERR Error running script ")
 	return slices.ContainsFunc([]string{
 		"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "MISCONF", "OOM", "BUSY",
 		"NOAUTH", "WRONGPASS", "NOPERM", "max number of clients reached",
-	}, func(prefix string) bool { return redis.HasErrorPrefix(err, prefix) })
+	}, func(prefix string) bool {
+		return redis.HasErrorPrefix(err, prefix) || inScript && strings.Contains(answer.Error(), ": -"+prefix+" ")
+	})
 }

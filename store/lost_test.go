@@ -57,6 +57,7 @@ func TestWhatSaysThatRedisIsLost(t *testing.T) {
 			return store.Config{Client: r.Client()}
 		}
 	}
+	const redis6 = "ERR Error running script (call to f_0b5ca7d0e8): @user_script:60: @user_script: 60: "
 	tests := []struct {
 		name  string
 		start func(*testing.T) store.Config
@@ -99,6 +100,12 @@ func TestWhatSaysThatRedisIsLost(t *testing.T) {
 		{"record not to be read", server(nil, admin("SET", key, "x")), "damaged", false},
 		{"grant not to be read", server(nil, admin("SET", key, "0|browser|aa,,1|x")), "damaged", false},
 		{"digest not to be read", server(nil, admin("SET", key, `0|browser|aa,,1|{"t":"!"}`)), "damaged", false},
+		{"replica, in a script of Redis 6", says(redis6 + "-READONLY You can't write against a read only replica."), "READONLY", true},
+		{"full, in a script of Redis 6", says(redis6 + "-OOM command not allowed when used memory > 'maxmemory'."), "OOM", true},
+		{"disk full, in a script of Redis 6", says(redis6 + "-MISCONF Redis is configured to save RDB snapshots"), "MISCONF", true},
+
+		{"key of another kind, in a script of Redis 6", says(redis6 + "-WRONGTYPE Operation against a key holding the wrong kind of value"), "WRONGTYPE", false},
+		{"a script of Redis 6 that fails", says(redis6 + "attempt to index a nil value"), "attempt", false},
 		{"a script that fails", says("ERR user_script:1: attempt to index a nil value"), "attempt", false},
 		{"replica away", func(t *testing.T) store.Config {
 			return store.Config{Client: storetest.StartRedis(t).Client(), Replicas: 1, ReplicaTimeout: 10 * time.Millisecond}
