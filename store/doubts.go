@@ -74,8 +74,11 @@ func problemsOf(info map[string]string, replicas int) []string {
 	}
 	policy, limit := info["maxmemory_policy"], info["maxmemory"]
 	if policy != "" && policy != "noeviction" && limit != "" && limit != "0" {
-		problems = append(problems, fmt.Sprintf("maxmemory-policy is %s: when its memory is full, Redis drops links and forgets which one-time tokens were used; "+
-			"set maxmemory-policy noeviction", policy))
+		loses := "links, controls (who was blocked is signed on) and one-time tokens"
+		if strings.HasPrefix(policy, "volatile-") { // keys that end by themselves
+			loses = "one-time tokens (their users click again, and a second use is not told from an unknown token), and leases, requests and logs of provisioners"
+		}
+		problems = append(problems, fmt.Sprintf("maxmemory-policy is %s: when its memory is full, Redis drops %s; set maxmemory-policy noeviction", policy, loses))
 	}
 	if info["aof_enabled"] == "0" {
 		problems = append(problems, "there is no append-only file: a restart loses the links and controls that were written since the last snapshot, or all; "+

@@ -32,11 +32,11 @@ func TestDoubtsAboutSettings(t *testing.T) {
 	}{
 		{"as it should be", []string{"--maxmemory", "64mb", "--appendonly", "yes"}, nil},
 		{"evicts", []string{"--maxmemory", "64mb", "--appendonly", "yes", "--maxmemory-policy", "volatile-ttl"},
-			[]string{"maxmemory-policy is volatile-ttl: when its memory is full"}},
+			[]string{"maxmemory-policy is volatile-ttl: when its memory is full, Redis drops one-time tokens"}},
 		{"would evict, and has no bound", []string{"--appendonly", "yes", "--maxmemory-policy", "allkeys-lru"}, nil},
 		{"keeps nothing", nil, []string{"there is no append-only file"}},
 		{"snapshots only", []string{"--save", "3600 1"}, []string{"there is no append-only file"}},
-		{"both", []string{"--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"}, []string{"maxmemory-policy is allkeys-lru", "there is no append-only file"}},
+		{"both", []string{"--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"}, []string{"maxmemory-policy is allkeys-lru: when its memory is full, Redis drops links, controls ", "there is no append-only file"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
