@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -13,11 +14,27 @@ import (
 	"github.com/latchkey-sso/latchkey/broker"
 )
 
-// MaxControls is how many controls are kept. Each broker holds them all in memory.
+// MaxControls is how many controls of subscribers and accounts are kept. Each broker
+// holds them all in memory.
 const MaxControls = 10_000
 
-// ErrTooManyControls: MaxControls are in force or ended lately.
+// controlsReserve is how many controls of servers and apps find room beyond
+// MaxControls: whoever has to stop a server must not be kept from it by those.
+const controlsReserve = 1000
+
+// ErrTooManyControls: MaxControls are in force or have ended lately.
 var ErrTooManyControls = fmt.Errorf("there are %d controls already", MaxControls)
+
+// roomFor returns how many controls may be there before one more of a scope.
+func roomFor(scope broker.ControlScope) int {
+	switch scope {
+	case broker.ScopeEverything:
+		return math.MaxInt32 // there is one
+	case broker.ScopeServer, broker.ScopeApp:
+		return MaxControls + controlsReserve
+	}
+	return MaxControls
+}
 
 // The keys of the controls are in the slot of the catalogue, so that Status is one
 // round trip.
@@ -30,11 +47,12 @@ var ErrControlChanged = errors.New("the control was changed by somebody else mea
 
 // SetControl keeps a control in place of the one for the same target, and changes
 // Status.Controls, in one atomic step. Its times and now are by the clock of
-// Status.Now. Controls that ended broker.ControlMemory before now are forgotten. over, unless it is nil, must still be what Controls has
-// for the target (zero: none), else it returns ErrControlChanged. It returns
-// ErrTooManyControls when there is no room. Nothing is changed with an error of
-// these.
-func (s *Store) SetControl(ctx context.Context, c broker.Control, now time.Time, over *broker.Control) error {
+// Status.Now. Controls that ended broker.ControlMemory before now are forgotten.
+// over, unless it is nil, must still be what is kept for the target, else
+// ErrControlChanged is returned and nothing was done; the damaged records that over
+// counts are removed. It returns ErrTooManyControls, and keeps none, when there is no
+// room: for one of everything there always is.
+func (s *Store) SetControl(ctx context.Context, c broker.Control, now time.Time, over *KeptControl) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
@@ -43,17 +61,34 @@ func (s *Store) SetControl(ctx context.Context, c broker.Control, now time.Time,
 		return fmt.Errorf("set control: %w", err)
 	}
 	compare, expected := "0", ""
+	var remove []string
 	if over != nil {
-		compare = "1"
-		if over.Target == c.Target {
-			if expected, err = encodeControl(*over); err != nil {
-				return fmt.Errorf("set control: %w", err)
-			}
-		}
+		compare, expected, remove = "1", over.record, over.unnamed
 	}
-	// Random, because a number may come twice: with a failover goes the last change.
-	reply, err := s.control.Run(ctx, s.client, []string{s.controlsKey(), s.controlsVersionKey(), s.controlsEndsKey()},
-		c.Target.String(), record, rand.Text(), MaxControls, now.Add(-broker.ControlMemory).UnixMilli(), compare, expected).StringSlice()
+	before := now.Add(-broker.ControlMemory)
+	set := func(remove []string) error {
+		// The version is random, because a number may come twice: with a failover goes
+		// the last change.
+		args := []any{c.Target.String(), record, rand.Text(), roomFor(c.Target.Scope), before.UnixMilli(), compare, expected}
+		for _, text := range remove {
+			args = append(args, text)
+		}
+		return s.runControl(ctx, args)
+	}
+	err = set(remove)
+	if !errors.Is(err, ErrTooManyControls) {
+		return err
+	}
+	// Records that others have written may have ended without being known to.
+	forgotten, problem := s.endedControls(ctx, before)
+	if problem != nil || len(forgotten) == 0 {
+		return errors.Join(problem, err)
+	}
+	return set(append(slices.Clone(remove), forgotten...))
+}
+
+func (s *Store) runControl(ctx context.Context, args []any) error {
+	reply, err := s.control.Run(ctx, s.client, []string{s.controlsKey(), s.controlsVersionKey(), s.controlsEndsKey()}, args...).StringSlice()
 	switch {
 	case err != nil:
 		return fmt.Errorf("set control: %w", err)
@@ -65,6 +100,26 @@ func (s *Store) SetControl(ctx context.Context, c broker.Control, now time.Time,
 		return ErrTooManyControls
 	}
 	return errors.New("set control: Redis answered something that is not known")
+}
+
+// forgetAtOnce is how many controls are removed by one call, at most.
+const forgetAtOnce = 100
+
+// endedControls returns some targets, each with its record, of controls that ended
+// before a time.
+func (s *Store) endedControls(ctx context.Context, before time.Time) ([]string, error) {
+	all, err := s.controlRecords(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var ended []string
+	for field, records := range all {
+		c, intact := decodeControl(field, records[0])
+		if intact && len(records) == 1 && !c.InForce(before) && len(ended) < 2*forgetAtOnce {
+			ended = append(ended, field, records[0])
+		}
+	}
+	return ended, nil
 }
 
 // encodeControl returns the record of a control, its end before it for the script.
@@ -79,54 +134,4 @@ func encodeControl(c broker.Control) (string, error) {
 	text.SetEscapeHTML(false) // six bytes for one
 	err := text.Encode(c)
 	return strings.TrimSuffix(record.String(), "\n"), err
-}
-
-// controlsAtOnce is how many controls are read at once: the longest come in 20 ms
-// over 100 Mbit/s, and all MaxControls of that kind in 2 s, which no time-out of the
-// client would let pass as one answer. Nor would others want to wait for Redis
-// meanwhile.
-const controlsAtOnce = 100
-
-// Controls returns all controls that are kept. A record that cannot be read counts
-// as a block of its target, or of everything when it names none that is known.
-//
-// They are read in parts. Those that are there all the time are returned, also when
-// others are set meanwhile; of one that is changed, either (of both, the one that
-// lasts longer). Status.Controls has changed then, too.
-func (s *Store) Controls(ctx context.Context) (*broker.Controls, error) {
-	var list []broker.Control
-	cursor, source := "0", ""
-	for {
-		reply, err := s.controls.Run(ctx, s.client, []string{s.controlsKey()}, cursor, controlsAtOnce).StringSlice()
-		if err != nil {
-			return nil, fmt.Errorf("read controls: %w", err)
-		}
-		records, last := reply[:max(len(reply)-2, 0)], reply[max(len(reply)-2, 0):]
-		if len(last) != 2 || len(records)%2 != 0 {
-			return nil, fmt.Errorf("read controls: Redis answered %d values, which is not known", len(reply))
-		}
-		if source != "" && source != last[1] {
-			// Its cursor would mean something else there, and some would be left out.
-			return nil, errors.New("read controls: another Redis took over meanwhile; try again")
-		}
-		for pair := range slices.Chunk(records, 2) {
-			list = append(list, decodeControl(pair[0], pair[1]))
-		}
-		if cursor, source = last[0], last[1]; cursor == "0" {
-			return broker.NewControls(list), nil
-		}
-	}
-}
-
-func decodeControl(name, record string) broker.Control {
-	target, err := broker.ParseControlTarget(name)
-	if err != nil {
-		target = broker.ControlTarget{Scope: broker.ScopeEverything}
-	}
-	var c broker.Control
-	_, text, _ := strings.Cut(record, "|")
-	if json.Unmarshal([]byte(text), &c) != nil || c.Target != target {
-		return broker.Control{Target: target, Note: fmt.Sprintf("the record %q in the store is damaged: HDEL it there", name)}
-	}
-	return c
 }

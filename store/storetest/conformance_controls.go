@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,7 +17,8 @@ func controls() []test {
 	return []test{
 		{"a control is kept until it is replaced, and each change shows in the status", controlsKept},
 		{"controls that ended are kept for a while", controlsForgotten},
-		{"a damaged control is a block", damagedControl},
+		{"only its own end makes a control forgotten", controlOfOthers},
+		{"a damaged control is a block until it is ended", damagedControl},
 		{"an impossible control is refused", refusedControl},
 		{"a control is replaced only while it is what was read", controlChanged},
 		{"there are so many controls and no more", tooManyControls},
@@ -102,12 +104,7 @@ func controlsForgotten(t *testing.T, s Subject) {
 func damagedControl(t *testing.T, s Subject) {
 	target := broker.ControlTarget{Scope: broker.ScopeServer, Name: "web01"}
 	setControl(t, s, broker.Control{Target: target, At: created, Until: created}, created)
-	var key string
-	for _, k := range Keys(t, s.Client) {
-		if s.Client.Type(t.Context(), k).Val() == "hash" {
-			key = k
-		}
-	}
+	key := controlsKey(t, s)
 	for _, tt := range []struct {
 		field, record string
 		want          broker.ControlTarget
@@ -116,6 +113,7 @@ func damagedControl(t *testing.T, s Subject) {
 		{target.String(), "", target},
 		{target.String(), `1|{"target":{"scope":"server","name":"web02"},"until":"2020-01-01T00:00:00Z"}`, target},
 		{"planet earth", `1|{"target":{"scope":"planet","name":"earth"},"until":"2020-01-01T00:00:00Z"}`, broker.ControlTarget{Scope: broker.ScopeEverything}},
+		{"everything ", `1|{"target":{"scope":"everything"},"until":"2020-01-01T00:00:00Z"}`, broker.ControlTarget{Scope: broker.ScopeEverything}},
 	} {
 		if err := s.Client.Del(t.Context(), key).Err(); err != nil {
 			t.Fatal(err)
@@ -127,6 +125,22 @@ func damagedControl(t *testing.T, s Subject) {
 		if len(list) != 1 || list[0].Target != tt.want || !list[0].InForce(created.Add(1e6*time.Hour)) || list[0].Note == "" {
 			t.Errorf("%s %q: got %+v, want a block of %s", tt.field, tt.record, list, tt.want)
 		}
+		version := must[store.Status](t)(s.Store.Status(t.Context())).Controls
+		kept := must[store.KeptControl](t)(s.Store.KeptControl(t.Context(), tt.want))
+		if kept.Damaged != 1 {
+			t.Errorf("%s %q: got %+v, want one damaged record", tt.field, tt.record, kept)
+		}
+		ended := broker.Control{Target: tt.want, At: created, Until: created}
+		if err := s.Store.SetControl(t.Context(), ended, created, &kept); err != nil {
+			t.Fatal(err)
+		}
+		wantControls(t, s, ended)
+		if n := s.Client.HLen(t.Context(), key).Val(); n != 1 {
+			t.Errorf("%s %q: got %d records after it was ended, want one", tt.field, tt.record, n)
+		}
+		if now := must[store.Status](t)(s.Store.Status(t.Context())).Controls; now == version {
+			t.Errorf("%s %q: the version is as before", tt.field, tt.record)
+		}
 	}
 }
 
@@ -134,23 +148,40 @@ func controlChanged(t *testing.T, s Subject) {
 	target := broker.ControlTarget{Scope: broker.ScopeServer, Name: "web01"}
 	pause := broker.Control{Target: target, At: created, Until: created.Add(time.Hour), Author: "eve"}
 	block := broker.Control{Target: target, At: created.Add(time.Second), Author: "bob"}
-	set := func(what string, c broker.Control, over *broker.Control, want error) {
+	kept := func() *store.KeptControl {
+		t.Helper()
+		read := must[store.KeptControl](t)(s.Store.KeptControl(t.Context(), target))
+		return &read
+	}
+	set := func(what string, c broker.Control, over *store.KeptControl, want error) {
 		t.Helper()
 		if err := s.Store.SetControl(t.Context(), c, created, over); !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", what, err, want)
 		}
 	}
-	set("over nothing, of which there is something else", pause, &pause, store.ErrControlChanged)
-	wantControls(t, s)
-	set("over nothing", pause, &broker.Control{}, nil)
-	set("over nothing again", block, &broker.Control{}, store.ErrControlChanged)
+	nothing := kept()
+	set("over nothing", pause, nothing, nil)
+	paused := kept()
+	if got := paused.Control; got.Target != target || !got.Until.Equal(pause.Until) || paused.Damaged != 0 {
+		t.Errorf("kept: got %+v, want %+v", paused, pause)
+	}
+	set("over nothing again", block, nothing, store.ErrControlChanged)
 	set("whatever is there", block, nil, nil)
 	ended := pause
 	ended.Until = created.Add(time.Minute)
-	set("over what is not there any more", ended, &pause, store.ErrControlChanged)
+	set("over what is not there any more", ended, paused, store.ErrControlChanged)
 	wantControls(t, s, block)
-	read, _ := must[*broker.Controls](t)(s.Store.Controls(t.Context())).Get(target)
-	set("over what was read", ended, &read, nil)
+	set("over what was read", ended, kept(), nil)
+	wantControls(t, s, ended)
+
+	// Another program may write the same in other words.
+	key := controlsKey(t, s)
+	field := target.String()
+	other := `0|{"note":"a \u003c b", "target":{"name":"web01","scope":"server"},"at":"2026-01-01T00:00:00Z"}`
+	if err := s.Client.HSet(t.Context(), key, field, other).Err(); err != nil {
+		t.Fatal(err)
+	}
+	set("over what another program wrote", ended, kept(), nil)
 	wantControls(t, s, ended)
 }
 
@@ -174,12 +205,7 @@ func tooManyControls(t *testing.T, s Subject) {
 		return broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeSubscriber, Name: fmt.Sprint(i)}, At: created}
 	}
 	setControl(t, s, of(0), created)
-	var key string
-	for _, k := range Keys(t, s.Client) {
-		if s.Client.Type(t.Context(), k).Val() == "hash" {
-			key = k
-		}
-	}
+	key := controlsKey(t, s)
 	record := s.Client.HGet(t.Context(), key, of(0).Target.String()).Val()
 	for first := 1; first < store.MaxControls; first += 1000 {
 		var fields []any
@@ -194,4 +220,68 @@ func tooManyControls(t *testing.T, s Subject) {
 		t.Errorf("one more: got %v, want ErrTooManyControls", err)
 	}
 	setControl(t, s, of(0), created)
+	for _, scope := range []broker.ControlScope{broker.ScopeServer, broker.ScopeApp, broker.ScopeEverything} {
+		block := broker.Control{Target: broker.ControlTarget{Scope: scope, Name: "web01"}, At: created}
+		if scope == broker.ScopeEverything {
+			block.Target.Name = ""
+		}
+		setControl(t, s, block, created)
+	}
+	account := broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeAccount, Name: "web01/bob"}, At: created}
+	if err := s.Store.SetControl(t.Context(), account, created, nil); !errors.Is(err, store.ErrTooManyControls) {
+		t.Errorf("an account more: got %v, want ErrTooManyControls", err)
+	}
+
+	// Those that others wrote, and that ended long ago, give way.
+	now := created.Add(2 * broker.ControlMemory)
+	for i := range 5 {
+		ended := of(i)
+		ended.Until = created
+		text := must[[]byte](t)(json.Marshal(ended))
+		if err := s.Client.HSet(t.Context(), key, ended.Target.String(), "1|"+string(text)).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setControl(t, s, account, now)
+}
+
+// controlsKey is the only hash that there is.
+func controlsKey(t *testing.T, s Subject) string {
+	t.Helper()
+	for _, k := range Keys(t, s.Client) {
+		if s.Client.Type(t.Context(), k).Val() == "hash" {
+			return k
+		}
+	}
+	t.Fatal("there are no controls")
+	return ""
+}
+
+// controlOfOthers: only what a record says of its own end makes it forgotten.
+func controlOfOthers(t *testing.T, s Subject) {
+	server := func(name string, until time.Time) broker.Control {
+		return broker.Control{Target: broker.ControlTarget{Scope: broker.ScopeServer, Name: name}, At: created, Until: until}
+	}
+	write := func(name, end string, until time.Time) broker.Control {
+		t.Helper()
+		c := server(name, until)
+		text := must[[]byte](t)(json.Marshal(c))
+		if err := s.Client.HSet(t.Context(), controlsKey(t, s), c.Target.String(), end+"|"+string(text)).Err(); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	now := created.Add(2 * broker.ControlMemory)
+	later := now.Add(time.Hour)
+	for _, name := range []string{"web01", "web02", "web03"} {
+		setControl(t, s, server(name, created), created)
+	}
+	block := write("web01", "0", time.Time{})
+	pause := write("web02", fmt.Sprint(later.UnixMilli()), later)
+	block2 := write("web03", strings.Repeat("9", 400), time.Time{})
+	other := server("web04", time.Time{})
+	setControl(t, s, other, now)
+	wantControls(t, s, block, pause, block2, other)
+	setControl(t, s, other, later.Add(broker.ControlMemory+time.Second))
+	wantControls(t, s, block, block2, other)
 }

@@ -97,9 +97,9 @@ func (f *controlFlags) control(cfg *config.Config, args []string) (broker.Contro
 	return c, nil
 }
 
-// change runs a command that sets one control. finish completes it, knowing the one
-// that is there now.
-func (f *controlFlags) change(args []string, question string, finish func(c, before broker.Control, now time.Time) (broker.Control, string, error)) error {
+// change runs a command that sets one control. finish completes it, knowing what is
+// kept there now.
+func (f *controlFlags) change(args []string, question string, finish func(c broker.Control, before store.KeptControl, now time.Time) (broker.Control, string, error)) error {
 	cfg, err := f.source.Load(config.RoleBroker)
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func (f *controlFlags) change(args []string, question string, finish func(c, bef
 		return cli.Usagef("nothing was changed; answer y, or use --yes")
 	}
 	return inStore(f.source, cfg, func(ctx context.Context, cfg *config.Config, s *store.Store) error {
-		all, err := s.Controls(ctx)
+		before, err := s.KeptControl(ctx, c.Target)
 		if err != nil {
 			return storeError(cfg, err)
 		}
@@ -124,20 +124,22 @@ func (f *controlFlags) change(args []string, question string, finish func(c, bef
 		if err != nil {
 			return storeError(cfg, err)
 		}
-		before, _ := all.Get(c.Target)
 		c, said, err := finish(c, before, status.Now)
 		if err != nil {
 			return err
 		}
 		over := &before
-		if damaged := before.Target == c.Target && before.At.IsZero(); damaged || c.Until.IsZero() {
+		if c.Until.IsZero() {
 			over = nil // a block comes in place of whatever is there
 		}
 		switch err := s.SetControl(ctx, c, status.Now, over); {
 		case errors.Is(err, store.ErrControlChanged):
 			return fmt.Errorf("%s: %w: look at `broker controls list` and try again", c.Target, err)
 		case errors.Is(err, store.ErrTooManyControls):
-			return fmt.Errorf("%w: end some with `broker controls allow`, or switch off a whole server or app", err)
+			return fmt.Errorf("%w, with those that ended within the last hour, which keep their places: "+
+				"end some with `broker controls allow` and try again in an hour, or now block a server, an app or everything, for which room is kept", err)
+		case broker.ReasonOf(err) == broker.ReasonInvalidRequest:
+			return fmt.Errorf("%s: %w: give it with the command", c.Target, err)
 		case err != nil:
 			return storeError(cfg, err)
 		}
@@ -202,7 +204,7 @@ func controlsBlockCommand(env cli.Env) *cobra.Command {
 	}
 	f := newControlFlags(env, cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		return f.change(args, "Switch off all sign-ons, of all customers?", func(c, _ broker.Control, now time.Time) (broker.Control, string, error) {
+		return f.change(args, "Switch off all sign-ons, of all customers?", func(c broker.Control, _ store.KeptControl, now time.Time) (broker.Control, string, error) {
 			c.At = now
 			return c, fmt.Sprintf("Sign-on is blocked for %s, at every broker within a second.", c.Target), nil
 		})
@@ -226,11 +228,15 @@ func controlsPauseCommand(env cli.Env) *cobra.Command {
 		if *long < time.Second || *long > maxPause {
 			return cli.Usagef("--for %s: give 1s to 366d; whoever wants more wants `broker controls block`", *long)
 		}
-		return f.change(args, "Switch off all sign-ons, of all customers?", func(c, before broker.Control, now time.Time) (broker.Control, string, error) {
+		return f.change(args, "Switch off all sign-ons, of all customers?", func(c broker.Control, before store.KeptControl, now time.Time) (broker.Control, string, error) {
 			c.At, c.Until = now, now.Add(*long)
-			if !before.At.IsZero() && before.Until.IsZero() {
+			if former := before.Control; former.Target == c.Target && former.Until.IsZero() {
 				return c, "", fmt.Errorf("sign-on is blocked for %s, by %s since %s: a pause would end that; use `broker controls allow` first",
-					c.Target, before.Author, cli.Moment(before.At))
+					c.Target, former.Author, cli.Moment(former.At))
+			}
+			if before.Damaged > 0 {
+				return c, "", fmt.Errorf("sign-on is blocked for %s, by damaged records (%d): a pause would end that; use `broker controls allow` first",
+					c.Target, before.Damaged)
 			}
 			return c, fmt.Sprintf("Sign-on is paused for %s until %s, at every broker within a second.", c.Target, cli.Moment(c.Until)), nil
 		})
@@ -246,15 +252,21 @@ func controlsAllowCommand(env cli.Env) *cobra.Command {
 	}
 	f := newControlFlags(env, cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		return f.change(args, "", func(c, before broker.Control, now time.Time) (broker.Control, string, error) {
-			if before.Target != c.Target || !before.InForce(now) {
+		return f.change(args, "", func(c broker.Control, before store.KeptControl, now time.Time) (broker.Control, string, error) {
+			former := before.Control
+			there := former.Target == c.Target
+			if before.Damaged == 0 && (!there || !former.InForce(now)) {
 				return c, "", fmt.Errorf("there is no control of %s (`broker controls list` shows them)", c.Target)
 			}
-			c.At, c.Until = before.At, now
-			if c.Note == "" {
-				c.Note = before.Note
+			c.At, c.Until = now, now
+			if there {
+				c.At, c.Note = former.At, cmp.Or(c.Note, former.Note)
 			}
-			return c, fmt.Sprintf("The control of %s has ended, at every broker within a second.", c.Target), nil
+			said := fmt.Sprintf("The control of %s has ended, at every broker within a second.", c.Target)
+			if before.Damaged > 0 {
+				said += fmt.Sprintf(" Damaged records that were removed: %d.", before.Damaged)
+			}
+			return c, said, nil
 		})
 	}
 	return cmd
@@ -293,7 +305,7 @@ func controlsListCommand(env cli.Env) *cobra.Command {
 			return err
 		}
 		return withStore(source, func(ctx context.Context, cfg *config.Config, s *store.Store) error {
-			all, err := s.Controls(ctx)
+			all, damaged, err := s.ListControls(ctx)
 			if err != nil {
 				return storeError(cfg, err)
 			}
@@ -307,6 +319,9 @@ func controlsListCommand(env cli.Env) *cobra.Command {
 				case c.InForce(status.Now), *ended && recent:
 					rows = append(rows, newControlRow(c, status.Now))
 				}
+			}
+			for _, c := range damaged {
+				rows = append(rows, newControlRow(c, status.Now))
 			}
 			return printControls(env, rows, asJSON)
 		})
@@ -326,11 +341,14 @@ func printControls(env cli.Env, rows []controlRow, asJSON bool) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SCOPE\tNAME\tSTATE\tSINCE\tUNTIL\tBY\tNOTE")
 	for _, r := range rows {
-		until := "allowed again"
+		since, until := "unknown", "allowed again"
+		if !r.At.IsZero() {
+			since = cli.Moment(r.At)
+		}
 		if !r.Until.IsZero() {
 			until = cli.Moment(r.Until)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Scope, r.Name, r.State, cli.Moment(r.At), until, r.Author, r.Note)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Scope, r.Name, r.State, since, until, r.Author, r.Note)
 	}
 	return errors.Join(table.Flush(), out.Flush())
 }

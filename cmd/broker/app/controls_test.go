@@ -16,6 +16,9 @@ import (
 	"github.com/latchkey-sso/latchkey/store/storetest"
 )
 
+// controlsKey is the hash of the controls; beside it is their version.
+const controlsKey = "latchkey:{catalogue}controls"
+
 func TestControlsByCommand(t *testing.T) {
 	t.Parallel()
 	redis := storetest.StartRedis(t)
@@ -108,6 +111,42 @@ func TestControlsOfUnknownNames(t *testing.T) {
 	for _, tt := range tests {
 		if code, _, errs := run(t, commandLine("controls "+tt.line, "-c", file), operatorEnviron); code != cli.ExitDone || errs != tt.note {
 			t.Errorf("%s: got exit code %d and %q, want it done and %q", tt.line, code, errs, tt.note)
+		}
+	}
+}
+
+// Records that cannot be read block until they are allowed, whatever their names and
+// texts are.
+func TestDamagedControlsByCommand(t *testing.T) {
+	t.Parallel()
+	redis := storetest.StartRedis(t)
+	file := writeConfig(t, redis.Addr)
+	long := strings.Repeat("x", broker.MaxSubscriber)
+	noted := `0|{"target":{"scope":"server","name":"web02"},"at":"2026-01-01T00:00:00Z","note":"` + strings.Repeat("n", broker.MaxControlText+1) + `"}`
+	if err := redis.Client().HSet(t.Context(), controlsKey, "planet earth", "0|{}", "planet mars", "?", "server web01", "0|{", "server web02", noted, "subscriber "+long, "").Err(); err != nil {
+		t.Fatal(err)
+	}
+	steps := []struct {
+		line      string
+		code      int
+		out, errs string
+	}{
+		{"controls list", cli.ExitDone, `the record "planet earth" in the store is damaged: ` + "`broker controls allow everything` removes it", ""},
+		{"controls list", cli.ExitDone, `the record "server web01" in the store is damaged: ` + "`broker controls allow server web01` removes it", ""},
+		{"controls pause server web01 --for 1h", cli.ExitFailed, "", "blocked for server web01, by damaged records (1)"},
+		{"controls pause everything --for 1h --yes", cli.ExitFailed, "", "blocked for everything, by damaged records (2)"},
+		{"controls allow server web01", cli.ExitDone, "The control of server web01 has ended, at every broker within a second. Damaged records that were removed: 1.", ""},
+		{"controls allow server web01", cli.ExitFailed, "", "there is no control of server web01"},
+		{"controls allow subscriber " + long, cli.ExitDone, "Damaged records that were removed: 1.", ""},
+		{"controls allow server web02", cli.ExitFailed, "", "server web02: invalid_request: note must be one line of text, of 255 bytes at most: give it with the command\n"},
+		{"controls allow server web02 --note short", cli.ExitDone, "The control of server web02 has ended", ""},
+		{"controls allow everything", cli.ExitDone, "Damaged records that were removed: 2.", ""},
+		{"controls list", cli.ExitDone, "", "There are no controls: everybody may sign on."},
+	}
+	for _, s := range steps {
+		code, out, errs := run(t, commandLine(s.line, "-c", file), operatorEnviron)
+		if code != s.code || !strings.Contains(out, s.out) || !strings.Contains(errs, s.errs) || strings.Contains(errs, "is Redis running") {
+			t.Errorf("%s: got exit code %d, %q and %q, want %d, %q and %q", s.line, code, out, errs, s.code, s.out, s.errs)
 		}
 	}
 }
