@@ -112,7 +112,7 @@ func New(o Options) (_ *Broker, err error) {
 	if err := b.openStore(o); err != nil {
 		return nil, err
 	}
-	if b.follower, err = newFollower(o.Config, b.store, o.Log); err != nil {
+	if b.follower, err = newFollower(o.Config, b.store, o.Log, o.Now); err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}
 	limits := newLimiters(o, b.store)

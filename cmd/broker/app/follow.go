@@ -34,6 +34,7 @@ type follower struct {
 	cfg   *config.Config
 	store *store.Store
 	log   *zap.Logger
+	now   func() time.Time // this machine's clock
 	// file is the catalogue of the configuration, in force while the store has
 	// no revision.
 	file *broker.Catalogue
@@ -50,24 +51,30 @@ type follower struct {
 var _ broker.Rotations = (*follower)(nil)
 
 // knownControls are the controls as they were when they were asked for, and the time
-// by their clock. Both go on by the clock that nobody sets: neither how fresh they
-// are nor what time it is depends on what this machine takes for the time.
+// by their clock. Both go on by the clock that nobody sets: what time it is does not
+// depend on what this machine takes for it.
 type knownControls struct {
 	controls *broker.Controls
 	version  string
 	asked    time.Time
+	// whole: nothing was changed while controls were read. If not, they are those that
+	// were read and those that were known before.
+	whole bool
+	// askedAt is asked by the clock of this machine, which goes on while the machine is
+	// suspended; the other one does not.
+	askedAt time.Time
 	// now is what the store's clock said, answered when that was heard. So now and the
 	// time since are never ahead of that clock (no pause ends early, no token is taken
 	// for a later one), and behind by no more than the answer took to come.
 	now, answered time.Time
 }
 
-func newFollower(cfg *config.Config, s *store.Store, log *zap.Logger) (*follower, error) {
+func newFollower(cfg *config.Config, s *store.Store, log *zap.Logger, now func() time.Time) (*follower, error) {
 	file, err := setup.NewCatalogue(cfg)
 	if err != nil {
 		return nil, err
 	}
-	f := &follower{cfg: cfg, store: s, log: log.Named("catalogue"), file: file}
+	f := &follower{cfg: cfg, store: s, log: log.Named("catalogue"), now: now, file: file}
 	f.catalogue.Store(file)
 	return f, nil
 }
@@ -82,7 +89,9 @@ func (f *follower) controls() (controls *broker.Controls, now time.Time, fresh b
 	if known == nil {
 		return nil, time.Time{}, false
 	}
-	return known.controls, known.now.Add(time.Since(known.answered)), time.Since(known.asked) <= broker.MaxControlsAge
+	// When this machine's clock is set, that costs one look.
+	passed := f.now().Round(0).Sub(known.askedAt).Abs()
+	return known.controls, known.now.Add(time.Since(known.answered)), max(passed, time.Since(known.asked)) <= broker.MaxControlsAge
 }
 
 // Served implements broker.Rotations.
@@ -97,14 +106,14 @@ func (f *follower) RequestRotation(ctx context.Context, a broker.Account) error 
 func (f *follower) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, followTimeout)
 	defer cancel()
-	asked := time.Now()
+	asked, askedAt := time.Now(), f.now().Round(0)
 	status, err := f.store.Status(ctx)
 	if err != nil {
 		f.daemon.Store(false)
 		return err
 	}
 	f.daemon.Store(status.Daemon)
-	seen := knownControls{version: status.Controls, asked: asked, now: status.Now, answered: time.Now()}
+	seen := knownControls{version: status.Controls, asked: asked, askedAt: askedAt, now: status.Now, answered: time.Now()}
 	if err := f.control(ctx, seen); err != nil {
 		return err
 	}
@@ -123,18 +132,33 @@ func (f *follower) look(ctx context.Context) error {
 	return f.adopt(ctx, status.Revision)
 }
 
-// control puts the controls in force whose version was seen. Read later they may be
-// newer ones: their version will be seen with the next look, and they are read once
-// more.
+// control puts the controls in force whose version was seen. When they are changed
+// while they are read, a block that was moved from one target to another may be in
+// neither place: so those that were known before stay in force as well, until a look
+// that nobody disturbs.
 func (f *follower) control(ctx context.Context, seen knownControls) error {
-	if known := f.known.Load(); known != nil && known.version == seen.version {
-		seen.controls = known.controls
+	known := f.known.Load()
+	if known != nil && known.whole && known.version == seen.version {
+		seen.controls, seen.whole = known.controls, true
 		f.known.Store(&seen)
 		return nil
 	}
 	var err error
 	if seen.controls, err = f.store.Controls(ctx); err != nil {
 		return err
+	}
+	after, err := f.store.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if seen.whole = after.Controls == seen.version; !seen.whole {
+		var before *broker.Controls
+		if known != nil {
+			before = known.controls
+		} else if before, err = f.store.Controls(ctx); err != nil { // what was moved meanwhile is there by now
+			return err
+		}
+		seen.controls = broker.NewControls(append(before.List(), seen.controls.List()...))
 	}
 	f.known.Store(&seen)
 	inForce := []string{}
