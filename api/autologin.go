@@ -15,6 +15,7 @@ func (s *Server) postAutologin(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	defer working(c.Request().Context())()
 	request.Doubted = s.overLimit(c)
 	answer, err := s.cfg.Domain.Autologin(c.Request().Context(), request)
 	if err != nil {

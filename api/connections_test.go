@@ -1,80 +1,27 @@
 package api_test
 
 import (
+	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/latchkey-sso/latchkey/api"
 )
 
-// caller opens connections from addresses of this machine to a server behind limits.
-type caller struct {
-	t  *testing.T
-	to string
-}
-
-func limitedServer(t *testing.T, limits api.ConnectionLimits) caller {
-	t.Helper()
-	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
-	return caller{t, serveOn(t, server, func(l net.Listener) net.Listener { return api.LimitConnections(l, limits) })}
-}
-
-// dial opens a connection from an address of the network 127.0.0.0/8.
-func (c caller) dial(from string) net.Conn {
-	c.t.Helper()
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-	conn, err := dialer.Dial("tcp", c.to)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(func() { _ = conn.Close() })
-	return conn
-}
-
-const served, closed = "HTTP/1.1 200 OK", "closed"
-
-// ask makes a request over a connection.
-func (c caller) ask(conn net.Conn) string {
-	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
-		return closed
-	}
-	answer := make([]byte, len(served))
-	if _, err := io.ReadFull(conn, answer); err != nil {
-		return closed
-	}
-	_, _ = conn.Read(make([]byte, 1000)) // the rest
-	return string(answer)
-}
-
-// want asks over connections in turn.
-func (c caller) want(what, want string, conns ...net.Conn) {
-	c.t.Helper()
-	for i, conn := range conns {
-		if got := c.ask(conn); got != want {
-			c.t.Errorf("%s, connection %d: got %q, want %q", what, i+1, got, want)
-		}
-	}
-}
-
-// opened opens connections, each once the server has the one before.
-func (c caller) opened(n int, from string) (conns []net.Conn) {
-	c.t.Helper()
-	for range n {
-		conn := c.dial(from)
-		c.ask(conn)
-		conns = append(conns, conn)
-	}
-	return conns
-}
-
 func TestConnectionsBeyondTheMostAreClosedAtOnce(t *testing.T) {
 	c := limitedServer(t, api.ConnectionLimits{Most: 2, OfOne: 3})
 	conns := c.opened(2, "127.0.0.1")
 	c.want("within", served, conns...)
-	c.want("third", closed, c.dial("127.0.0.1"))
+	for _, conn := range conns {
+		c.hold(conn)
+	}
+	c.want("the third, while both are worked on", closed, c.dial("127.0.0.1"), c.dial("127.0.0.2"))
+	c.end(conns...)
 	_ = conns[0].Close()
 	for range 1000 { // the server sees the end of the first some time
 		if c.ask(c.dial("127.0.0.1")) == served {
@@ -87,23 +34,103 @@ func TestConnectionsBeyondTheMostAreClosedAtOnce(t *testing.T) {
 func TestAnAddressHoldsItsShareOfTheConnections(t *testing.T) {
 	const crowd, other, proxy = "127.0.0.2", "127.0.0.3", "127.0.0.9"
 	c := limitedServer(t, api.ConnectionLimits{Most: 12, OfOne: 3, TrustedProxies: []netip.Prefix{netip.MustParsePrefix(proxy + "/32")}})
-	first := c.opened(50, crowd)
-	// Who holds a share and opens more loses the oldest.
-	c.want("the crowd's older ones", closed, first[:47]...)
-	c.want("the crowd's last", served, first[47:]...)
-	c.want("another address", served, c.opened(3, other)...)
-	proxied := c.opened(6, proxy)
-	c.want("a trusted proxy", served, proxied...)
-	c.want("the thirteenth", closed, c.dial(proxy))
-	c.want("the crowd's next, for its oldest", served, c.dial(crowd))
-	c.want("the crowd's oldest", closed, first[47])
+	// Who holds a share and opens more loses the oldest, or one that is idle before it.
+	first := c.left(c.opened(50, crowd))
+	if len(first) != 3 {
+		t.Fatalf("the crowd has %d connections, want its share of 3", len(first))
+	}
+	c.want("another address", served, c.opened(2, other)...)
+	c.want("a trusted proxy", served, c.opened(7, proxy)...)
+	// All twelve are taken. Whoever comes now takes the place of one of the crowd's.
+	c.want("the thirteenth", served, c.dial(proxy))
+	if got := len(c.left(first)); got != 2 {
+		t.Errorf("the crowd has %d connections left, want 2", got)
+	}
 }
 
-// The twin: one address that may have all leaves nothing to another.
-func TestWithoutSharesOneAddressHoldsAllConnections(t *testing.T) {
+// The twin: without shares one address has all connections, but keeps nobody out.
+func TestAtTheMostTheLargestCrowdGivesWay(t *testing.T) {
+	const crowd, small, other = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 	c := limitedServer(t, api.ConnectionLimits{Most: 12, OfOne: 12})
-	c.opened(12, "127.0.0.2")
-	c.want("another address", closed, c.dial("127.0.0.3"))
+	few := c.opened(2, small)
+	many := c.opened(10, crowd)
+	others := c.opened(8, other)
+	c.want("the small", served, few...)
+	// Both crowds are as large now as they can be beside each other, give or take one.
+	one, two := len(c.left(many)), len(c.left(others))
+	if one+two != 10 || one < 4 || one > 6 {
+		t.Errorf("got %d and %d of the crowds' connections left, want 5 and 5", one, two)
+	}
+}
+
+// Whoever opens connections cuts off no answer that others at his address wait for, be
+// it over plain HTTP, TLS or HTTP/2.
+func TestARequestInProgressOutlivesTheChurnOfItsAddress(t *testing.T) {
+	const address, n = "127.0.0.2", 2000
+	limits := api.ConnectionLimits{Most: 100, OfOne: 8}
+	t.Run("HTTP", func(t *testing.T) {
+		c := limitedServer(t, limits)
+		conn := c.dial(address)
+		c.hold(conn)
+		idle := c.opened(1, address)[0]
+		c.churn(n, address)
+		c.waitClosed("the twin, which is idle", idle)
+		c.end(conn)
+	})
+	for _, protocol := range []string{"http/1.1", "h2"} {
+		t.Run("TLS, "+protocol, func(t *testing.T) {
+			settings := secured(t)
+			settings.NextProtos = []string{protocol}
+			c := limitedServer(t, limits, func(l net.Listener) net.Listener { return tls.NewListener(l, settings) })
+			dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+			transport := &http.Transport{
+				DialContext: dialer.DialContext, ForceAttemptHTTP2: protocol == "h2",
+				TLSClientConfig: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}},
+			}
+			defer transport.CloseIdleConnections()
+			got := make(chan string, 1)
+			go func() {
+				response, err := (&http.Client{Transport: transport}).Post("https://"+c.to+heldPath, formType, strings.NewReader(linkBody))
+				if err != nil {
+					got <- err.Error()
+					return
+				}
+				_ = response.Body.Close()
+				got <- response.Proto + " " + response.Status
+			}()
+			<-c.held
+			c.churn(n, address)
+			close(c.release)
+			want := map[string]string{"http/1.1": "HTTP/1.1 200 OK", "h2": "HTTP/2.0 200 OK"}[protocol]
+			if got := <-got; got != want {
+				t.Errorf("the request: got %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// What is idle goes before what owes the rest of a request, and that before what is
+// worked on, whichever is older.
+func TestTheIdleGoFirst(t *testing.T) {
+	const address = "127.0.0.2"
+	c := limitedServer(t, api.ConnectionLimits{Most: 100, OfOne: 4})
+	worked := c.dial(address)
+	c.hold(worked)
+	owing := c.dial(address)
+	if _, err := io.WriteString(owing, half); err != nil {
+		t.Fatal(err)
+	}
+	idle := c.opened(2, address)
+	for i, conn := range idle {
+		c.hold(c.dial(address))
+		c.waitClosed(fmt.Sprintf("idle %d", i+1), conn)
+	}
+	last := c.dial(address)
+	c.hold(last)
+	c.waitClosed("the one that owes", owing)
+	c.want("one more, while all are worked on", closed, c.dial(address))
+	c.end(worked, last)
+	c.want("one more, when none is", served, c.dial(address))
 }
 
 // What was closed on either side leaves its place to others, and nothing twice.
@@ -137,7 +164,8 @@ func TestNeighboursShareConnections(t *testing.T) {
 		{"IPv4 neighbours", "192.0.2.1:1", "192.0.2.2:2", false},
 		{"the same address, mapped", "192.0.2.1:1", "[::ffff:192.0.2.1]:2", true},
 		{"the same /64", "[2001:db8:1:2::1]:1", "[2001:db8:1:2:ffff::1]:2", true},
-		{"another /64", "[2001:db8:1:2::1]:1", "[2001:db8:1:3::1]:2", false},
+		{"the same /56", "[2001:db8:1:200::1]:1", "[2001:db8:1:2ff::1]:2", true},
+		{"another /56", "[2001:db8:1:200::1]:1", "[2001:db8:1:300::1]:2", false},
 		{"no addresses", "@", "@", false},
 		{"a proxy", "10.1.1.1:1", "10.1.1.1:2", false},
 		{"a proxy, mapped", "[::ffff:10.1.1.1]:1", "10.1.1.1:2", false},

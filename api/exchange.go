@@ -15,6 +15,7 @@ func (s *Server) postExchange(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	defer working(c.Request().Context())()
 	exchanged, err := s.cfg.Domain.Exchange(c.Request().Context(), request)
 	if err != nil {
 		return err

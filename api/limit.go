@@ -61,8 +61,11 @@ func slowDown(wait time.Duration, cause error) error {
 	return &broker.Error{Reason: broker.ReasonSlowDown, RetryAfter: wait, Err: cause}
 }
 
-// limiterKey is the address, or of IPv6 the /64 that one customer has.
-func limiterKey(address string) string {
+// limiterKey is the address, or of IPv6 the /64 that one host has.
+func limiterKey(address string) string { return network(address, 64) }
+
+// network is an IPv4 address itself, and the network of so many bits of an IPv6 one.
+func network(address string, bits int) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil {
 		return address
@@ -70,7 +73,7 @@ func limiterKey(address string) string {
 	if ip = ip.Unmap(); ip.Is4() {
 		return ip.String()
 	}
-	prefix, err := ip.Prefix(64)
+	prefix, err := ip.Prefix(bits)
 	if err != nil {
 		return address
 	}

@@ -67,6 +67,7 @@ func (s *Server) redeem(c echo.Context, token broker.OneTimeToken) error {
 	if err != nil {
 		return err
 	}
+	defer working(c.Request().Context())()
 	post, err := s.cfg.Domain.Login(c.Request().Context(), broker.LoginRequest{
 		Token: token, Claim: claim, ProxyClaim: s.proxyClaim(c), From: origin(c),
 	})

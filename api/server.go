@@ -166,6 +166,11 @@ func (s *Server) recovered() echo.MiddlewareFunc {
 	})
 }
 
+// maxStreams is how many requests one connection of HTTP/2 carries at once. A browser
+// makes one at a time and a portal's back end a few; each more multiplies what the
+// limits of connections bound (net/http allows 250).
+const maxStreams = 32
+
 // HTTPServer returns an http.Server with every time-out set. Requests are small
 // and answers quick; slow clients are cut. What is no HTTP is answered by net/http
 // with a fixed text and without our headers: it offers no place to add them, and
@@ -181,8 +186,11 @@ func HTTPServer(handler http.Handler, tlsConfig *tls.Config, log *zap.Logger) *h
 		MaxHeaderBytes:    16 << 10,
 		// WriteTimeout ends a request of HTTP/2; a connection whose client reads
 		// nothing would stay.
-		HTTP2:    &http.HTTP2Config{WriteByteTimeout: 10 * time.Second},
+		HTTP2:    &http.HTTP2Config{WriteByteTimeout: 10 * time.Second, MaxConcurrentStreams: maxStreams},
 		ErrorLog: zap.NewStdLog(log.Named("http")),
+		// For LimitConnections.
+		ConnState:   noteState,
+		ConnContext: withConn,
 		// OPTIONS * is answered like any other address that is not there.
 		DisableGeneralOptionsHandler: true,
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"io"
 	"math/big"
 	"net"
@@ -12,6 +13,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/latchkey-sso/latchkey/api"
 )
 
 // Frames of HTTP/2 (RFC 9113 sections 3.4, 6.5, 6.7 and 6.2).
@@ -24,8 +29,9 @@ const (
 	http2Post = "\x00\x00\x05\x01\x04\x00\x00\x00\x01\x83\x84\x87\x41\x00"
 )
 
-// Over TLS clients may speak HTTP/2, where time-outs of a connection are others.
-func TestSlowHTTP2ClientsAreCut(t *testing.T) {
+// secured returns settings of a server with a certificate that nobody has signed.
+func secured(t *testing.T) *tls.Config {
+	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +42,12 @@ func TestSlowHTTP2ClientsAreCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, SessionTicketsDisabled: true}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, SessionTicketsDisabled: true}
+}
+
+// Over TLS clients may speak HTTP/2, where time-outs of a connection are others.
+func TestSlowHTTP2ClientsAreCut(t *testing.T) {
+	settings := secured(t)
 	start := http2Preface + http2Settings
 	clients := []struct {
 		slowClient
@@ -67,4 +78,40 @@ func TestSlowHTTP2ClientsAreCut(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What one connection may ask for at once multiplies what the limits of connections
+// bound.
+func TestAnHTTP2ConnectionCarriesFewRequestsAtOnce(t *testing.T) {
+	const maxConcurrentStreams = 3 // RFC 9113 section 6.5.2
+	settings := secured(t)
+	settings.NextProtos = []string{"h2"}
+	s := api.HTTPServer(newServer(t, &domain{}), settings, zap.NewNop())
+	address := serveOn(t, s, func(l net.Listener) net.Listener { return tls.NewListener(l, settings) })
+	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	head := make([]byte, 9)
+	if _, err := io.WriteString(conn, http2Preface+http2Settings); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, head); err != nil || head[3] != 4 {
+		t.Fatalf("got a frame %x (%v), want SETTINGS", head, err)
+	}
+	list := make([]byte, head[2])
+	if _, err := io.ReadFull(conn, list); err != nil {
+		t.Fatal(err)
+	}
+	for ; len(list) >= 6; list = list[6:] {
+		if binary.BigEndian.Uint16(list) != maxConcurrentStreams {
+			continue
+		}
+		if got := binary.BigEndian.Uint32(list[2:]); got != 32 {
+			t.Errorf("got %d requests at once, want 32", got)
+		}
+		return
+	}
+	t.Error("it sets no bound")
 }
