@@ -61,7 +61,9 @@ const (
 	askAgain = time.Second
 	// maxWait is the longest wait that anybody is told.
 	maxWait = time.Minute
-	// maxLimited bounds the memory of a Limiter at about 20 MB.
+	// maxLimited bounds how many names a Limiter remembers, and its memory at about
+	// 15 MB. Where more come, those that were not counted for longest are forgotten:
+	// rather is somebody let through than memory used up.
 	maxLimited = 100_000
 )
 
@@ -72,10 +74,12 @@ const (
 type Limiter struct {
 	cfg LimiterConfig
 
-	mu      sync.Mutex
-	buckets map[string]bucket
-	dropped time.Time // when dropIdle went through buckets
-	away    time.Time // until when the shared limits are not asked; zero while they answer
+	mu sync.Mutex
+	// young takes the buckets until it is full, and is then kept as old, which is
+	// forgotten as a whole: a map from which entries are deleted one by one while others
+	// come grows all the same.
+	young, old map[string]bucket
+	away       time.Time // until when the shared limits are not asked; zero while they answer
 }
 
 // bucket fills with what was let through and runs empty at the limit's rate.
@@ -94,7 +98,7 @@ func NewLimiter(cfg LimiterConfig) *Limiter {
 	if cfg.Limit.Rate <= 0 {
 		return nil
 	}
-	return &Limiter{cfg: cfg, buckets: make(map[string]bucket)}
+	return &Limiter{cfg: cfg, young: make(map[string]bucket)}
 }
 
 // Wait returns how long a name that has used up its limit has to wait, as far as
@@ -144,7 +148,7 @@ func (l *Limiter) Take(ctx context.Context, name string) time.Duration {
 		wait = 0
 		l.away = time.Time{}
 	}
-	l.keep(name, b, now)
+	l.keep(name, b)
 	return wait
 }
 
@@ -156,6 +160,7 @@ func (l *Limiter) takeLocally(name string) (charge int, wait time.Duration) {
 	now := l.cfg.Now()
 	b := l.bucket(name, now)
 	if wait := l.wait(b, now); wait > 0 {
+		l.keep(name, b) // who is over the limit and goes on is not forgotten
 		return 0, wait
 	}
 	share := l.cfg.Limit.Burst / localShare
@@ -165,7 +170,7 @@ func (l *Limiter) takeLocally(name string) (charge int, wait time.Duration) {
 		// More than the share has gone uncharged only while nobody could be told.
 		charge, b.uncharged = min(b.uncharged, share+1), 0
 	}
-	l.keep(name, b, now)
+	l.keep(name, b)
 	return charge, 0
 }
 
@@ -193,7 +198,10 @@ func (l *Limiter) wait(b bucket, now time.Time) time.Duration {
 
 // bucket returns the bucket as it is now.
 func (l *Limiter) bucket(name string, now time.Time) bucket {
-	b, known := l.buckets[name]
+	b, known := l.young[name]
+	if !known {
+		b, known = l.old[name]
+	}
 	if !known {
 		return bucket{at: now}
 	}
@@ -205,30 +213,10 @@ func (l *Limiter) bucket(name string, now time.Time) bucket {
 	return b
 }
 
-// keep remembers a bucket. Where there are too many, one that is in use is
-// forgotten: rather is somebody let through than memory used up.
-func (l *Limiter) keep(name string, b bucket, now time.Time) {
-	if _, known := l.buckets[name]; !known && len(l.buckets) >= maxLimited {
-		l.dropIdle(now)
-		for other := range l.buckets {
-			if len(l.buckets) < maxLimited {
-				break
-			}
-			delete(l.buckets, other)
-		}
+// keep remembers a bucket.
+func (l *Limiter) keep(name string, b bucket) {
+	if _, known := l.young[name]; !known && len(l.young) >= maxLimited/2 {
+		l.young, l.old = make(map[string]bucket), l.young
 	}
-	l.buckets[name] = b
-}
-
-// dropIdle goes through all buckets, so it does that once a second at most.
-func (l *Limiter) dropIdle(now time.Time) {
-	if now.Sub(l.dropped) < time.Second {
-		return
-	}
-	l.dropped = now
-	for name := range l.buckets {
-		if b := l.bucket(name, now); b.level == 0 && !now.Before(b.refused) {
-			delete(l.buckets, name)
-		}
-	}
+	l.young[name] = b
 }

@@ -180,6 +180,18 @@ func TestManyNamesNeedBoundedMemory(t *testing.T) {
 	}
 }
 
+// Many names push out those that are not counted any more, and not who goes on.
+func TestWhoGoesOnIsNotForgotten(t *testing.T) {
+	l := newLimiting(t, broker.Limit{Rate: 1e-9, Burst: 1}, nil)
+	l.passed(1, "bob")
+	for i := range 200_000 {
+		l.passed(1, strconv.Itoa(i))
+		if i%10_000 == 0 && l.passed(1, "bob") != 0 {
+			t.Fatalf("after %d other names bob is let through", i)
+		}
+	}
+}
+
 // limited is a world in which bob may sign on so often, and web01 so often.
 func limited(account, server int) func(*broker.Config) {
 	return func(c *broker.Config) {
