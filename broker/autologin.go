@@ -41,7 +41,7 @@ type Answer struct {
 // URL. While the store is away, or this broker has too much to do, the first two
 // attempts of a click are asked to come again and the third is ReasonUnavailable. A link token that is past its age
 // or was superseded is asked to come again as well, when a provisioner is there to
-// replace it meanwhile. Other errors are *Error with ReasonInvalidRequest,
+// replace it meanwhile and RotationLimit allows. Other errors are *Error with ReasonInvalidRequest,
 // ReasonAccessDenied, ReasonSignOnDisabled or ReasonSlowDown.
 func (b *Broker) Autologin(ctx context.Context, r AutologinRequest) (Answer, error) {
 	if err := r.validate(); err != nil {
@@ -77,10 +77,14 @@ func (b *Broker) signOn(ctx context.Context, r AutologinRequest) (Answer, error)
 	}
 	defer free()
 	answer, err := b.issue(ctx, r, b.cfg.Rotations != nil && b.cfg.Rotations.Served())
-	if stale, is := errors.AsType[*staleError](err); is {
-		return b.rotate(ctx, r, stale.cause)
+	stale, is := errors.AsType[*staleError](err)
+	if !is {
+		return answer, err
 	}
-	return answer, err
+	if b.cfg.RotationLimit.Take(ctx, r.Link.Account.String()) > 0 {
+		return b.issue(ctx, r, false)
+	}
+	return b.rotate(ctx, r, stale.cause)
 }
 
 // staleError: the link token is the right one of former days.

@@ -50,7 +50,11 @@ type Config struct {
 	Slots int
 	// Rotations is optional.
 	Rotations Rotations
-	Audit     Audit
+	// RotationLimit bounds the rotations that clicks ask for, by the account's String: a
+	// superseded token never stops asking. A click beyond it is answered as if no
+	// provisioner were there. Optional.
+	RotationLimit *Limiter
+	Audit         Audit
 	// Now is this broker's own clock: for the ages of link tokens and the times of
 	// assertions.
 	Now func() time.Time

@@ -23,6 +23,8 @@ const (
 	LimitAddress LimitScope = "address"
 	LimitAccount LimitScope = "account"
 	LimitServer  LimitScope = "server"
+	// LimitRotations is for rotations that clicks ask for, by account.
+	LimitRotations LimitScope = "rotations"
 )
 
 // SharedLimits counts what all brokers let through.

@@ -276,6 +276,48 @@ func TestRotationCannotBeAskedFor(t *testing.T) {
 	}
 }
 
+// A superseded token never stops asking: what it may ask for has a bound, beyond which
+// it is answered as if nobody rotated.
+func TestClicksHaveTokensRotatedNowAndThen(t *testing.T) {
+	tests := []struct {
+		name   string
+		age    time.Duration // 0: superseded
+		beyond broker.Reason // 0: let in
+	}{
+		{"superseded", 0, broker.ReasonAccessDenied},
+		{"aged", agedOnce, 0},
+	}
+	for _, tt := range tests {
+		r := &rotations{served: true}
+		w := newWorld(t, func(c *broker.Config) {
+			c.Rotations = r
+			c.RotationLimit = broker.NewLimiter(broker.LimiterConfig{Limit: broker.Limit{Rate: 1.0 / 60, Burst: 3}, Now: c.Now})
+		})
+		if tt.age == 0 {
+			w.supersede(invoices)
+		}
+		w.advance(tt.age)
+		click := w.click(invoices)
+		click.Attempt = 1
+		ask := func(want, rotations int) {
+			t.Helper()
+			for i := range want {
+				answer, err := w.broker.Autologin(t.Context(), click)
+				rotated := i < rotations
+				if rotated != (answer.RetryAfter > 0) || !rotated && broker.ReasonOf(err) != tt.beyond {
+					t.Errorf("%s, click %d: got %+v (%v), want a retry: %v, else reason %v", tt.name, i+1, answer, err, rotated, tt.beyond)
+				}
+			}
+		}
+		ask(10, 3)
+		w.advance(time.Minute)
+		ask(10, 1)
+		if len(r.asked) != 4 {
+			t.Errorf("%s: asked %d times, want 4", tt.name, len(r.asked))
+		}
+	}
+}
+
 // newStubWorldWith is newStubWorld with a provisioner.
 func newStubWorldWith(t *testing.T, s broker.SignOns, timeout time.Duration, r broker.Rotations) *world {
 	t.Helper()

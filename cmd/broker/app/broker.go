@@ -170,6 +170,7 @@ func newDomain(o Options, s *store.Store, keys func() *broker.KeyRing, f *follow
 		ServerLimit:     limits.server,
 		Slots:           o.slots,
 		Rotations:       f,
+		RotationLimit:   limits.rotations,
 		Audit:           &audit{log: o.Log.Named(cli.AuditName)},
 		Now:             o.Now,
 		Random:          rand.Reader,

@@ -13,7 +13,14 @@ import (
 )
 
 // limiters are the limits of the configuration; a nil one is no limit.
-type limiters struct{ address, account, server *broker.Limiter }
+type limiters struct{ address, account, server, rotations *broker.Limiter }
+
+// An account whose clicks ask for rotations gets rotationBurst at once, which is what
+// the attempts of one click need, and rotationRate per second afterwards: one a minute.
+const (
+	rotationBurst = broker.MaxAttempts
+	rotationRate  = 1.0 / 60
+)
 
 func newLimiters(o Options, s *store.Store) limiters {
 	var shared broker.SharedLimits // none: a broker with an embedded store is alone
@@ -25,9 +32,10 @@ func newLimiters(o Options, s *store.Store) limiters {
 	}
 	l := o.Config.Broker.Limits
 	return limiters{
-		address: limiter(broker.LimitAddress, l.PerAddressRate, l.PerAddressBurst),
-		account: limiter(broker.LimitAccount, l.PerAccountRate, l.PerAccountBurst),
-		server:  limiter(broker.LimitServer, l.PerServerRate, l.PerServerBurst),
+		address:   limiter(broker.LimitAddress, l.PerAddressRate, l.PerAddressBurst),
+		account:   limiter(broker.LimitAccount, l.PerAccountRate, l.PerAccountBurst),
+		server:    limiter(broker.LimitServer, l.PerServerRate, l.PerServerBurst),
+		rotations: limiter(broker.LimitRotations, rotationRate, rotationBurst),
 	}
 }
 
