@@ -16,11 +16,13 @@
 //
 // Every request counts against the limit of its address before anything of it is
 // read, but a click: all clicks of a server come from one address, and its tenants
-// can send from there, too. A click counts when it was malformed or denied. From an
-// address that is over its limit failures are answered slow_down, and clicks whose
-// link token is right get in through a few slots (broker.AutologinRequest.Doubted),
-// for which they wait like for any other: told at once that those are taken, most
-// clicks would be lost to a flood of eight connections.
+// can send from there, too. A click counts when it was malformed, denied or over the
+// limit of its account or server, and when its caller hung up. From an address that is
+// over its limit failures are answered slow_down, and clicks whose link token is right
+// get in through a few slots (broker.AutologinRequest.Doubted), for which they wait like
+// for any other: told at once that those are taken, most clicks would be lost to a flood
+// of eight connections. Against one of hundreds some are lost all the same: nobody knows
+// a right token before the store was asked.
 //
 // # Who is the claimant
 //

@@ -26,16 +26,17 @@ func (s *Server) limitAddresses(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// limitFailures counts against the limit of an address only what nobody vouches for:
-// all clicks of a server come from one address, and so does whatever a tenant of that
-// server sends. Over the limit a failure is answered with a slow_down, whatever it
+// limitFailures counts against the limit of an address only what nobody vouches for,
+// and what is over the limit of an account or a server, because a server that was taken
+// over has any number of right tokens: all clicks of a server come from one address, and
+// so does whatever a tenant of that server sends. Over the limit a failure is answered with a slow_down, whatever it
 // was, and a click still gets in (see overLimit).
 func (s *Server) limitFailures(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		err := next(c)
 		ctx := c.Request().Context()
 		switch reason := broker.ReasonOf(err); {
-		case reason == broker.ReasonInvalidRequest, reason == broker.ReasonAccessDenied:
+		case reason == broker.ReasonInvalidRequest, reason == broker.ReasonAccessDenied, reason == broker.ReasonSlowDown:
 		case ctx.Err() != nil: // hung up: whoever does not wait for the refusal is not spared it
 		default:
 			return err

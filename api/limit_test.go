@@ -72,7 +72,7 @@ func TestAfterABurstAnAddressIsSlowedDown(t *testing.T) {
 	}
 }
 
-// Of clicks only those count that nobody vouches for, and a click whose link token is
+// Of clicks only those count that nobody vouches for or that are over a limit, and a click whose link token is
 // right gets in from an address that is over its limit.
 func TestOnlyFailedClicksCount(t *testing.T) {
 	refusal := func(reason broker.Reason) func(broker.AutologinRequest) (broker.Answer, error) {
@@ -102,7 +102,7 @@ func TestOnlyFailedClicksCount(t *testing.T) {
 		{"not now", refusal(broker.ReasonUnavailable), nil, 503, false},
 		{"not now, hung up", refusal(broker.ReasonUnavailable), hungUp, 503, true},
 		{"switched off", refusal(broker.ReasonSignOnDisabled), nil, 403, false},
-		{"too many of the account", refusal(broker.ReasonSlowDown), nil, 429, false},
+		{"too many of the account", refusal(broker.ReasonSlowDown), nil, 429, true},
 		{"our own failure", func(broker.AutologinRequest) (broker.Answer, error) { return broker.Answer{}, errPrivate }, nil, 500, false},
 		{"denied", refusal(broker.ReasonAccessDenied), nil, 401, true},
 		{"malformed for the broker", refusal(broker.ReasonInvalidRequest), nil, 400, true},

@@ -22,7 +22,8 @@ type AutologinRequest struct {
 	Attempt int
 	From    Origin
 	// Doubted: too much that came from the same address has failed lately. A few such
-	// requests are worked on at a time, the others come again.
+	// requests are worked on at a time, the others come again. So is it with accounts
+	// and servers that are known to be over their limit.
 	Doubted bool
 }
 
@@ -64,7 +65,7 @@ func (b *Broker) Autologin(ctx context.Context, r AutologinRequest) (Answer, err
 
 // signOn issues or, where a fresh link token can be had, rotates.
 func (b *Broker) signOn(ctx context.Context, r AutologinRequest) (Answer, error) {
-	if r.Doubted {
+	if r.Doubted || b.limited(r.Link.Account) != nil {
 		free, err := b.doubted.take(ctx)
 		if err != nil {
 			return Answer{}, err

@@ -12,8 +12,9 @@ import (
 const slotWait = 50 * time.Millisecond
 
 // doubtedSlots is how many doubted clicks are worked on at once: so few that a flood
-// leaves slots to others, and enough for the real clicks of the server that it comes
-// from.
+// leaves slots to others. The real clicks of the server that it comes from share them
+// with the flood, and have three attempts over four seconds: of hundreds of connections
+// at once some clicks lose all three.
 const doubtedSlots = 4
 
 // errBusy: the request was not begun.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,6 +117,88 @@ func TestDoubtedClicksTakeFewSlots(t *testing.T) {
 		want := map[time.Duration]int{takes: 4, 2 * takes: 4, 3 * takes: 4, -50 * time.Millisecond: 88}
 		if !maps.Equal(got, want) {
 			t.Errorf("doubted clicks by the time of their answer, retries below 0: got %v, want %v", got, want)
+		}
+	})
+}
+
+// Whoever is over a limit and goes on takes no more slots from others than doubted
+// clicks do.
+func TestClicksOverALimitAreDoubted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const takes = 20 * time.Millisecond
+		var mu sync.Mutex
+		now, most := 0, 0
+		store := signOns{issue: func(context.Context, broker.Issue) (broker.Issued, error) {
+			mu.Lock()
+			now++
+			most = max(most, now)
+			mu.Unlock()
+			time.Sleep(takes)
+			mu.Lock()
+			now--
+			mu.Unlock()
+			return broker.Issued{Created: noon}, nil
+		}}
+		w := newStubWorld(t, store, time.Minute)
+		cfg := w.config(store)
+		cfg.Slots = 50
+		limited(1, 10)(&cfg)
+		w.broker = broker.New(cfg)
+		if answer, err := w.broker.Autologin(t.Context(), w.click(invoices)); err != nil || answer.RedirectURL.IsZero() {
+			t.Fatalf("within the limit: got %+v (%v), want a one-time URL", answer, err)
+		}
+		var clicks sync.WaitGroup
+		for range 50 {
+			r := w.click(invoices)
+			r.Attempt = 1
+			clicks.Go(func() { _, _ = w.broker.Autologin(t.Context(), r) })
+		}
+		clicks.Wait()
+		if most != 4 {
+			t.Errorf("got %d clicks over the limit worked on at once, want 4", most)
+		}
+	})
+}
+
+// Real clicks amid 400 connections of their own address that come again as soon as they
+// are answered, and with the waits of a real server: most get in, not all.
+func TestMostClicksOutlastAFloodFromTheirAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := slotted(t, time.Millisecond, 8)
+		ctx, end := context.WithCancel(t.Context())
+		flood := w.click(invoices)
+		flood.Doubted, flood.Attempt = true, 1
+		var crowd, real sync.WaitGroup
+		for range 400 {
+			crowd.Go(func() {
+				for ctx.Err() == nil {
+					_, _ = w.broker.Autologin(ctx, flood)
+				}
+			})
+		}
+		const clicks = 60
+		var in atomic.Int64
+		for i := range clicks {
+			real.Go(func() {
+				time.Sleep(time.Duration(i*37) * time.Millisecond)
+				for attempt := 1; attempt <= broker.MaxAttempts; attempt++ {
+					r := flood
+					r.Attempt = attempt
+					answer, err := w.broker.Autologin(ctx, r)
+					if err == nil && !answer.RedirectURL.IsZero() {
+						in.Add(1)
+						return
+					}
+					time.Sleep(answer.RetryAfter)
+				}
+			})
+		}
+		real.Wait()
+		end()
+		crowd.Wait()
+		t.Logf("%d of %d", in.Load(), clicks)
+		if got := in.Load(); got < clicks*3/4 {
+			t.Errorf("got %d of %d clicks in, want three of four at least", got, clicks)
 		}
 	})
 }

@@ -57,11 +57,12 @@ type Broker struct {
 
 // Limits guard the public listener.
 type Limits struct {
-	// Addresses count with every request, but with a click only when it is malformed or
-	// denied; accounts and servers with every sign-on whose link token is right.
+	// Addresses count with every request, but with a click only when it is malformed,
+	// denied, or over the limit of its account or server, or its caller hangs up;
+	// accounts and servers with every sign-on whose link token is right.
 
 	// PerAddressRate is in requests per second and source address; 0 for no limit.
-	PerAddressRate float64 `koanf:"per_address_rate" default:"50" help:"requests per second and source address, of clicks only those that are malformed or denied; 0 for no limit"`
+	PerAddressRate float64 `koanf:"per_address_rate" default:"50" help:"requests per second and source address, of clicks only those that are malformed, denied, over another limit or hung up; 0 for no limit"`
 	// PerAddressBurst is in requests; at least 1 when there is a rate.
 	PerAddressBurst int `koanf:"per_address_burst" default:"200" help:"requests that one source address may send at once"`
 	// PerAccountRate is in sign-ons per second and cPanel account; 0 for no limit.
