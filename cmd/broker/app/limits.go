@@ -16,9 +16,10 @@ import (
 type limiters struct{ address, account, server, rotations *broker.Limiter }
 
 // An account whose clicks ask for rotations gets rotationBurst at once, which is what
-// the attempts of one click need, and rotationRate per second afterwards: one a minute.
+// the attempts of four clicks need while a provisioner is slow, and rotationRate per
+// second afterwards: one a minute.
 const (
-	rotationBurst = broker.MaxAttempts
+	rotationBurst = 4 * broker.MaxAttempts
 	rotationRate  = 1.0 / 60
 )
 
