@@ -49,6 +49,12 @@ type Options struct {
 	unguarded bool
 	// slots is broker.Config.Slots; 0 means slotsOf the cores that there are, less than 0 no bound.
 	slots int
+	// wall is the clock of the machine, which tests set apart from Now; nil means
+	// time.Now.
+	wall func() time.Time
+	// rotations is how often an account's clicks have its tokens rotated; nil means
+	// rotationRate and rotationBurst.
+	rotations *broker.Limit
 }
 
 // Broker is one assembled broker.
@@ -99,6 +105,12 @@ func New(o Options) (_ *Broker, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.wall == nil {
+		o.wall = time.Now
+	}
+	if o.rotations == nil {
+		o.rotations = &broker.Limit{Rate: rotationRate, Burst: rotationBurst}
+	}
 	o.slots = cmp.Or(o.slots, slotsOf(runtime.GOMAXPROCS(0)))
 	b := &Broker{cfg: o.Config, log: o.Log, listener: o.Listener, opListen: o.OperatorListener, keyInterval: o.KeyInterval}
 	defer func() {
@@ -112,7 +124,7 @@ func New(o Options) (_ *Broker, err error) {
 	if err := b.openStore(o); err != nil {
 		return nil, err
 	}
-	if b.follower, err = newFollower(o.Config, b.store, o.Log, o.Now); err != nil {
+	if b.follower, err = newFollower(o.Config, b.store, o.Log, o.wall); err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}
 	limits := newLimiters(o, b.store)

@@ -181,10 +181,9 @@ func TestControlsAreStaleAfterTheMachineWasSuspended(t *testing.T) {
 	dir := t.TempDir()
 	newKey(t, dir)
 	var ahead atomic.Int64
-	b := start(t, app.Options{
-		Config: loadConfig(t, configFile(dir, redis.Addr, freeAddress(t), freeAddress(t))),
-		Now:    func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
-	})
+	o := app.Options{Config: loadConfig(t, configFile(dir, redis.Addr, freeAddress(t), freeAddress(t)))}
+	app.SetWall(&o, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
+	b := start(t, o)
 	waitReady(t, b.operators)
 	link := addLink(t, b.Store(), "latchkey_tickets")
 	client := redis.Client()

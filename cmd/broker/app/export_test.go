@@ -1,6 +1,11 @@
 package app
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+
+	"github.com/latchkey-sso/latchkey/broker"
+)
 
 // Unguarded makes a broker without time-outs and breaker in front of Redis.
 func Unguarded(o *Options) { o.unguarded = true }
@@ -10,6 +15,12 @@ func SetSlots(o *Options, n int) { o.slots = n }
 
 // Unshed makes a broker that takes on whatever comes.
 func Unshed(o *Options) { o.slots = -1 }
+
+// SetWall gives a broker another clock of the machine.
+func SetWall(o *Options, now func() time.Time) { o.wall = now }
+
+// AnyRotations lets clicks have tokens rotated as often as they like.
+func AnyRotations(o *Options) { o.rotations = &broker.Limit{} }
 
 // Handlers are what answers the public and the operators, for tests that need no
 // network.

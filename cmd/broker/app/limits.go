@@ -36,7 +36,7 @@ func newLimiters(o Options, s *store.Store) limiters {
 		address:   limiter(broker.LimitAddress, l.PerAddressRate, l.PerAddressBurst),
 		account:   limiter(broker.LimitAccount, l.PerAccountRate, l.PerAccountBurst),
 		server:    limiter(broker.LimitServer, l.PerServerRate, l.PerServerBurst),
-		rotations: limiter(broker.LimitRotations, rotationRate, rotationBurst),
+		rotations: limiter(broker.LimitRotations, o.rotations.Rate, o.rotations.Burst),
 	}
 }
 

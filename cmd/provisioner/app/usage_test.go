@@ -114,7 +114,7 @@ func TestBadFiles(t *testing.T) {
 				"latchkey.yaml:10: links[0].label: must not contain an apostrophe", "latchkey.yaml:10: links[0].order: ",
 				`latchkey.yaml:10: links[0].path: must begin with /`, `latchkey.yaml:11: links[1].id: "invoices" is taken`,
 				"latchkey.yaml:11: links[1].label: is required", `latchkey.yaml:11: links[1].portal: "nowhere" is not listed`,
-				"latchkey.yaml:11: links[1].path: is not a valid path", "latchkey.yaml:12: links[2].id: ",
+				`latchkey.yaml:11: links[1].path: must have " " percent-encoded, as %20`, "latchkey.yaml:12: links[2].id: ",
 				"latchkey.yaml:12: links[2].icon_file: ", "latchkey.yaml:13: nonsense: is no known key", "the configuration has 10 problems",
 			},
 		},
