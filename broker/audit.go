@@ -38,7 +38,7 @@ const (
 	EventRepeated EventKind = "repeated"
 	// EventReplayed: another claimant tried a token that was taken.
 	EventReplayed EventKind = "replayed"
-	// EventExpired: somebody came too late.
+	// EventExpired: somebody came too late, or from before a Control that has ended.
 	EventExpired EventKind = "expired"
 	// EventClientDenied: a portal's back end showed a wrong client id or secret.
 	EventClientDenied EventKind = "client denied"

@@ -98,8 +98,12 @@ func TestAPauseEndsByItselfAndItsTokensStayDead(t *testing.T) {
 	if _, err := w.login(after, newClaim(t)); err != nil {
 		t.Errorf("at its end: %v", err)
 	}
-	if _, err := w.login(before, newClaim(t)); broker.ReasonOf(err) != broker.ReasonSignOnDisabled {
-		t.Errorf("a token from before the pause: got %v, want sign_on_disabled", err)
+	if _, err := w.login(before, newClaim(t)); broker.ReasonOf(err) != broker.ReasonTokenExpired {
+		t.Errorf("a token from before the pause: got %v, want token_expired: another click works", err)
+	}
+	events := w.audit.take()
+	if last := events[len(events)-1]; last.Kind != broker.EventExpired || last.Control != "server web01" {
+		t.Errorf("audit: got %+v, want it to name the control that has ended", last)
 	}
 }
 
@@ -145,8 +149,8 @@ func TestControlsAreJudgedByOneClock(t *testing.T) {
 	}
 	w.advance(time.Millisecond)
 	after := issued()
-	wantRedeemed("a token from before the pause", before, broker.ReasonSignOnDisabled)
-	wantRedeemed("a token from within the pause", unknowing, broker.ReasonSignOnDisabled)
+	wantRedeemed("a token from before the pause", before, broker.ReasonTokenExpired)
+	wantRedeemed("a token from within the pause", unknowing, broker.ReasonTokenExpired)
 	wantRedeemed("a token from the very end", after, 0)
 }
 

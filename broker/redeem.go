@@ -140,6 +140,9 @@ func (b *Broker) redeem(ctx context.Context, in Redeem, from Origin) (Claims, *D
 	case found.Outcome == Expired, found.Outcome == Repeated && !in.At.Before(found.RedeemedAt.Add(AssertionLifetime)):
 		// A repetition gets the first assertion again, which is worth nothing now.
 		event.Kind, refusal.Reason = EventExpired, ReasonTokenExpired
+	case off && !control.InForce(now):
+		// From before a control that has ended: another click works.
+		event.Kind, refusal.Reason, event.Control = EventExpired, ReasonTokenExpired, control.Target.String()
 	case off:
 		event.Kind, refusal.Reason, event.Control = EventDisabled, ReasonSignOnDisabled, control.Target.String()
 	case !listed || !destination.Enabled || destination.Portal.redeemer() != in.Redeemer:

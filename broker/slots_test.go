@@ -105,14 +105,15 @@ func TestDoubtedClicksTakeFewSlots(t *testing.T) {
 			got[after]++
 			mu.Unlock()
 		}
+		var asking sync.WaitGroup
 		for range 100 {
-			go ask()
+			asking.Go(ask)
 		}
 		synctest.Wait()
 		if answer, err := w.broker.Autologin(t.Context(), w.click(invoices)); err != nil || answer.RedirectURL.IsZero() || time.Since(began) != takes {
 			t.Errorf("a click that is not doubted: got %+v (%v) after %v, want a one-time URL after %v", answer, err, time.Since(began), takes)
 		}
-		time.Sleep(time.Second)
+		asking.Wait()
 		// Three times four find a slot in 50 ms, and all others come again then.
 		want := map[time.Duration]int{takes: 4, 2 * takes: 4, 3 * takes: 4, -50 * time.Millisecond: 88}
 		if !maps.Equal(got, want) {
