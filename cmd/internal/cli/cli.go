@@ -67,7 +67,12 @@ func Main(root *cobra.Command, args []string, env Env) int {
 	root.SetIn(env.In)
 	root.SetOut(env.Out)
 	root.SetErr(env.Err)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return withUsage(cmd, flagProblem(err)) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if args := cmd.Flags().Args(); cmd.HasAvailableSubCommands() && len(args) > 0 {
+			return withUsage(cmd, argumentProblem(cmd, args, false)) // the flag may be right for another
+		}
+		return withUsage(cmd, flagProblem(err))
+	})
 	root.InitDefaultCompletionCmd()
 	explainUsage(root)
 	root.SetArgs(args)

@@ -35,7 +35,11 @@ func explainUsage(cmd *cobra.Command) {
 }
 
 func withUsage(cmd *cobra.Command, problem string) error {
-	return Usagef("%s\nUsage: %s\nSee `%s --help`.", problem, cmd.UseLine(), cmd.CommandPath())
+	usage := cmd.UseLine()
+	if cmd.HasAvailableSubCommands() {
+		usage = cmd.CommandPath() + " COMMAND"
+	}
+	return Usagef("%s\nUsage: %s\nSee `%s --help`.", problem, usage, cmd.CommandPath())
 }
 
 func argumentProblem(cmd *cobra.Command, args []string, maybeNone bool) string {
