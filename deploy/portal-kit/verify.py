@@ -142,8 +142,11 @@ def leads_to(origin, target):
 
 
 def main(path):
-    with open(path, encoding="utf-8") as file:
-        corpus = json.load(file)
+    try:
+        with open(path, encoding="utf-8") as file:
+            corpus = json.load(file)
+    except (OSError, ValueError) as error:
+        sys.exit(f"{path} is no corpus: {error}")
     if corpus["format"] != 1:
         sys.exit(f"{path}: format {corpus['format']}, want 1")
     wrong = 0
@@ -165,4 +168,6 @@ def main(path):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: verify.py corpus/assertions.json")
     sys.exit(main(sys.argv[1]))

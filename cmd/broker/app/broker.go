@@ -360,7 +360,8 @@ func (b *Broker) useStore(ctx context.Context) {
 	for complaint := ""; !b.loaded.Load(); {
 		if err := b.tryStore(ctx, followTimeout); err != nil && complaint != err.Error() && ctx.Err() == nil {
 			complaint = err.Error()
-			b.log.Warn("the store is not ready; trying on", zap.Error(err), zap.Strings("addresses", b.cfg.Store.Addresses))
+			b.log.Warn("the store is not ready; trying on", zap.Error(err),
+				zap.String("advice", adviceOn(err)), zap.Strings("addresses", b.cfg.Store.Addresses))
 		}
 		select {
 		case <-ctx.Done():

@@ -5,11 +5,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/latchkey-sso/latchkey/cmd/broker/app"
 	"github.com/latchkey-sso/latchkey/cmd/internal/cli"
+	"github.com/latchkey-sso/latchkey/store/storetest"
 )
 
 // run runs one command as main does and returns what a shell would see.
@@ -193,4 +195,39 @@ func TestUnreachableStore(t *testing.T) {
 			t.Errorf("%s: stdout: got %q, want nothing", command, out)
 		}
 	}
+}
+
+// A Redis that refuses us is running.
+func TestStoreThatRefusesUs(t *testing.T) {
+	t.Parallel()
+	redis := storetest.StartRedis(t)
+	if err := redis.Client().Do(t.Context(), "ACL", "SETUSER", "default", "-eval", "-evalsha", "-scan").Err(); err != nil {
+		t.Fatal(err)
+	}
+	file := writeConfig(t, redis.Addr)
+	tests := []struct {
+		environ []string
+		advice  string
+	}{
+		{operatorEnviron, "(the Redis user lacks a right: compare it with deploy/redis/users.conf. store.addresses: "},
+		{append(slices.Clone(operatorEnviron), "LATCHKEY_STORE_USERNAME=default", "LATCHKEY_STORE_PASSWORD=wrong"), "(look at store.username and store.password_file. "},
+	}
+	for i, tt := range tests {
+		if i == 1 {
+			if err := redis.Client().Do(t.Context(), "ACL", "SETUSER", "default", "resetpass", ">right").Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		args := commandLine("links list", "-c", file)
+		code, _, errs := run(t, args, tt.environ)
+		wantRun(t, args, code, cli.ExitFailed, "stderr", errs, tt.advice)
+	}
+}
+
+// A mistyped command is named, and not the flag behind it that it would have.
+func TestMistypedCommand(t *testing.T) {
+	t.Parallel()
+	args := []string{"controls", "lsit", "-c", "latchkey.yaml"}
+	code, _, errs := run(t, args, operatorEnviron)
+	wantRun(t, args, code, cli.ExitUsage, "stderr", errs, `unknown command "lsit"; there are: `, "Usage: broker controls COMMAND")
 }

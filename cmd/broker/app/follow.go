@@ -43,9 +43,9 @@ type follower struct {
 	daemon    atomic.Bool
 	known     atomic.Pointer[knownControls]
 
-	number    int    // revision in catalogue; 0 = file
-	refused   int    // the store's revision, when it cannot be used; else 0
-	complaint string // what was logged last
+	number  int  // revision in catalogue; 0 = file
+	refused int  // the store's revision, when it cannot be used; else 0
+	lost    bool // the last look failed, and that was logged
 }
 
 var _ broker.Rotations = (*follower)(nil)
@@ -161,6 +161,9 @@ func (f *follower) control(ctx context.Context, seen knownControls) error {
 		seen.controls = broker.NewControls(append(before.List(), seen.controls.List()...))
 	}
 	f.known.Store(&seen)
+	if known == nil && len(seen.controls.List()) == 0 {
+		return nil
+	}
 	inForce := []string{}
 	for _, c := range seen.controls.List() {
 		if c.InForce(seen.now) && len(inForce) < 20 {
@@ -230,14 +233,18 @@ func (f *follower) run(ctx context.Context) {
 		}
 		err := f.look(ctx)
 		if err == nil {
-			f.complaint = ""
+			if f.lost {
+				f.log.Info("the store tells again what has changed")
+			}
+			f.lost = false
 			timer.Reset(followEvery)
 			continue
 		}
 		timer.Reset(lostEvery)
-		if ctx.Err() == nil && f.complaint != err.Error() {
-			f.complaint = err.Error()
-			f.log.Warn("the store does not tell what has changed; the known catalogue stays in force, and after five seconds servers are told to retry", zap.Error(err))
+		if ctx.Err() == nil && !f.lost {
+			f.lost = true
+			f.log.Warn("the store does not tell what has changed; the known catalogue stays in force, and after five seconds servers are told to retry",
+				zap.Error(err), zap.String("advice", adviceOn(err)))
 		}
 	}
 }

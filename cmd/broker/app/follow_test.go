@@ -309,6 +309,7 @@ func TestStoreThatIsAwayIsFollowedAgain(t *testing.T) {
 	}
 	f.redis.SetError("")
 	f.looksAgain()
+	f.wantLogged("the store tells again what has changed", 1)
 	if got := f.wantLogged(logAway, 1); !strings.Contains(fmt.Sprint(got["error"]), "LOADING") {
 		t.Errorf("the log has %v, want what Redis said", got)
 	}

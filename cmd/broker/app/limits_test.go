@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -110,8 +111,10 @@ func TestLimitsHoldOverAllBrokers(t *testing.T) {
 				token = wrong
 			}
 			status, body, header := limitedAnswer(t, brokers[0].url, links[0], token)
-			if status != http.StatusTooManyRequests || !strings.Contains(body, `"slow_down"`) || header.Get("Retry-After") != "60" {
-				t.Errorf("got %d %s, Retry-After %q; want 429 slow_down and 60", status, body, header.Get("Retry-After"))
+			// A minute, of which a busy machine has spent some.
+			wait, err := strconv.Atoi(header.Get("Retry-After"))
+			if status != http.StatusTooManyRequests || !strings.Contains(body, `"slow_down"`) || err != nil || wait < 30 || wait > 60 {
+				t.Errorf("got %d %s, Retry-After %q; want 429 slow_down and 30 to 60", status, body, header.Get("Retry-After"))
 			}
 		})
 	}

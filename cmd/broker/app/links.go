@@ -87,13 +87,17 @@ func withStore(source *cli.Source, work func(context.Context, *config.Config, *s
 	return inStore(source, cfg, work)
 }
 
+// patience is how long a command waits for one answer of Redis: a person is in no such
+// hurry as a click.
+const patience = 2 * time.Second
+
 // inStore is withStore for a configuration that was loaded.
 func inStore(source *cli.Source, cfg *config.Config, work func(context.Context, *config.Config, *store.Store) error) error {
 	if cfg.Store.Mode == config.StoreEmbedded {
 		return cli.Usagef("store.mode is embedded: such a store lives inside `broker serve` alone; use a Redis to manage links")
 	}
 	redis.SetLogger(setup.RedisLog{Log: zap.NewNop()}) // what matters comes back as an error
-	client, err := setup.OpenRedis(cfg.Store, 0)
+	client, err := setup.OpenRedis(cfg.Store, patience)
 	if err != nil {
 		return err
 	}
@@ -106,7 +110,18 @@ func inStore(source *cli.Source, cfg *config.Config, work func(context.Context, 
 
 // storeError says where the store was looked for.
 func storeError(cfg *config.Config, err error) error {
-	return fmt.Errorf("%w (is Redis running there? store.addresses: %s)", err, strings.Join(cfg.Store.Addresses, ", "))
+	return fmt.Errorf("%w (%s store.addresses: %s)", err, adviceOn(err), strings.Join(cfg.Store.Addresses, ", "))
+}
+
+// adviceOn is what an operator may look at after an error of the store.
+func adviceOn(err error) string {
+	switch text := err.Error(); {
+	case redis.HasErrorPrefix(err, "NOPERM"), strings.Contains(text, "can't run this command"), strings.Contains(text, "can't access"):
+		return "the Redis user lacks a right: compare it with deploy/redis/users.conf."
+	case redis.HasErrorPrefix(err, "WRONGPASS"), redis.HasErrorPrefix(err, "NOAUTH"):
+		return "look at store.username and store.password_file."
+	}
+	return "is Redis running there?"
 }
 
 func linksAddCommand(env cli.Env) *cobra.Command {
