@@ -305,8 +305,8 @@ func valueOf(ctx context.Context, client redis.UniversalClient, key string) (any
 		return client.LRange(ctx, key, 0, -1).Result()
 	case kind == "zset":
 		return client.ZRangeWithScores(ctx, key, 0, -1).Result()
-	case kind == "none": // expired meanwhile
-		return "", nil
+	case kind == "none":
+		return nil, redis.Nil
 	default:
 		return nil, fmt.Errorf("its type %s is not known here", kind)
 	}
