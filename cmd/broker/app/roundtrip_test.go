@@ -37,6 +37,11 @@ func TestOneRoundTripEach(t *testing.T) {
 		}
 		return u.Query().Get("one_time_token")
 	}
+	asked := false // once about its settings, beside all requests
+	eventually(t, "the broker has asked about its Redis", func() bool {
+		asked = slices.Contains(proxy.Commands(), "info") || asked
+		return asked
+	})
 	proxy.Commands()
 	for range 3 {
 		oneTime := autologin(t, b.url, "latchkey_billing", billing)
